@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* weft.h - asyncio's vocabulary on a work-stealing engine. */
+#ifndef WEFT_H
+#define WEFT_H
+
+#include <weft/debug.h>
+#include <weft/exec.h>
+#include <weft/net.h>
+#include <weft/sync.h>
+#include <weft/task.h>
+#include <weft/types.h>
+
+#endif

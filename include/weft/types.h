@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* weft/types.h - the words that every other header uses.
+ *
+ * Conventions, everywhere in weft:
+ *   - int, long and ssize_t results: >= 0 is a value, [-4095, -1] is a negated
+ *     errno. errno itself is never set or read: it belongs to a thread, and a
+ *     task can continue on another one.
+ *   - Times are nanoseconds in int64_t on CLOCK_MONOTONIC.
+ *   - Value objects (weft_group, weft_mutex, ...) live in your memory, are
+ *     valid when zeroed, need no destroy, and must not move while in use.
+ *   - "Waits": the call may suspend the running task; it is a cancellation
+ *     point, takes no time-out (scopes do, see weft_with_timeout), and returns
+ *     -EPERM where there is no task to suspend (a thread that is not weft's).
+ *     Any waiting call can also return -ENOMEM when no stack can be had.
+ */
+#ifndef WEFT_TYPES_H
+#define WEFT_TYPES_H
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define WEFT_VERSION_MAJOR 0
+#define WEFT_VERSION_MINOR 1
+#define WEFT_VERSION_PATCH 0
+
+#define WEFT_API __attribute__((visibility("default")))
+#define WEFT_MUST_CHECK __attribute__((warn_unused_result))
+#define WEFT_PRINTF(f, a) __attribute__((format(printf, f, a)))
+
+#define WEFT_NS INT64_C(1)
+#define WEFT_US INT64_C(1000)
+#define WEFT_MS INT64_C(1000000)
+#define WEFT_SEC INT64_C(1000000000)
+#define WEFT_MIN (60 * WEFT_SEC)
+#define WEFT_NEVER INT64_MAX /* a deadline that does not come */
+
+/* A task, like a system call, takes a word and returns a word. A result in
+ * [-4095, -1] means that it failed with that negated errno. */
+typedef long weft_fn(void *arg);
+
+/* Owned by the runtime; you hold pointers. */
+typedef struct weft_runtime weft_runtime;
+typedef struct weft_task weft_task;
+typedef struct weft_stream weft_stream;
+typedef struct weft_listener weft_listener;
+
+/* Value objects: yours, opaque, valid when zeroed. */
+typedef struct weft_scope {
+    uint64_t opaque[12];
+} weft_scope;
+typedef struct weft_group {
+    uint64_t opaque[32];
+} weft_group;
+typedef struct weft_timer {
+    uint64_t opaque[12];
+} weft_timer;
+typedef struct weft_watch {
+    uint64_t opaque[20];
+} weft_watch;
+typedef struct weft_mutex {
+    uint64_t opaque[4];
+} weft_mutex;
+typedef struct weft_event {
+    uint64_t opaque[4];
+} weft_event;
+typedef struct weft_queue {
+    uint64_t opaque[20];
+} weft_queue;
+
+/* Where a task was spawned: "name\0file:line", one literal for both. */
+#define WEFT_STRING_(x) #x
+#define WEFT_STRING(x) WEFT_STRING_(x)
+#define WEFT_SITE(name) name "\0" __FILE__ ":" WEFT_STRING(__LINE__)
+
+/* The form of every weft_with_ block. The body runs once, or not at all when
+ * enter returns NULL. `end` runs when control falls off the block's end,
+ * `leave` (a cleanup function) always: after break, return and goto too.
+ * `continue` means "end of block". */
+#define WEFT_GLUE_(a, b) a##b
+#define WEFT_GLUE(a, b) WEFT_GLUE_(a, b)
+#define WEFT_WITH_(T, v, enter, end, leave)                                    \
+    for (T *v __attribute__((cleanup(leave))) = (enter),                       \
+           *WEFT_GLUE(v, once) = v;                                            \
+         WEFT_GLUE(v, once); (void)(end), WEFT_GLUE(v, once) = NULL)
+
+/* The library's version as "major.minor.patch". Any thread. */
+WEFT_API const char *weft_version(void);
+
+/* Text for a result of weft (negative or positive errno; >= 0: "success" for
+ * 0). Never NULL, static memory. Any thread. */
+WEFT_API const char *weft_strerror(long code);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/* The one seam to the kernel and the allocator.
+ *
+ * Every system call and allocation of the library goes through a sys_
+ * function. They return what the kernel returns: a value, or a negative errno
+ * (errno is thread state and a task is not a thread). Memory functions return
+ * NULL. A build that injects faults replaces this file and nothing else.
+ */
+#ifndef WEFT_BASE_SYS_H
+#define WEFT_BASE_SYS_H
+
+#ifndef _GNU_SOURCE
+#error "the library is compiled with -D_GNU_SOURCE"
+#endif
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SYS_RET(call)                                                          \
+    __extension__({                                                            \
+        __typeof__(call) r_ = (call);                                          \
+        r_ < 0 ? (__typeof__(call)) - errno : r_;                              \
+    })
+
+static inline void *sys_malloc(size_t n)
+{
+    return malloc(n);
+}
+
+static inline void *sys_calloc(size_t n, size_t size)
+{
+    return calloc(n, size);
+}
+
+static inline void *sys_realloc(void *p, size_t n)
+{
+    return realloc(p, n);
+}
+
+static inline void *sys_memalign(size_t align, size_t n)
+{
+    void *p;
+    return posix_memalign(&p, align, n) ? NULL : p;
+}
+
+static inline void sys_free(void *p)
+{
+    free(p);
+}
+
+/* NULL on failure. */
+static inline void *sys_mmap(size_t n, int prot, int flags)
+{
+    void *p = mmap(NULL, n, prot, flags, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static inline void sys_munmap(void *p, size_t n)
+{
+    (void)munmap(p, n);
+}
+
+static inline int sys_madvise(void *p, size_t n, int advice)
+{
+    return SYS_RET(madvise(p, n, advice));
+}
+
+static inline int sys_mprotect(void *p, size_t n, int prot)
+{
+    return SYS_RET(mprotect(p, n, prot));
+}
+
+static inline int sys_open(const char *path, int flags, mode_t mode)
+{
+    return SYS_RET(open(path, flags, mode));
+}
+
+static inline int sys_openat(int dir, const char *path, int flags, mode_t mode)
+{
+    return SYS_RET(openat(dir, path, flags, mode));
+}
+
+static inline int sys_close(int fd)
+{
+    return SYS_RET(close(fd));
+}
+
+static inline int sys_fstat(int fd, struct stat *st)
+{
+    return SYS_RET(fstat(fd, st));
+}
+
+static inline ssize_t sys_read(int fd, void *buf, size_t n)
+{
+    return SYS_RET(read(fd, buf, n));
+}
+
+static inline ssize_t sys_write(int fd, const void *buf, size_t n)
+{
+    return SYS_RET(write(fd, buf, n));
+}
+
+static inline ssize_t sys_readv(int fd, const struct iovec *v, int n)
+{
+    return SYS_RET(readv(fd, v, n));
+}
+
+static inline ssize_t sys_writev(int fd, const struct iovec *v, int n)
+{
+    return SYS_RET(writev(fd, v, n));
+}
+
+static inline ssize_t sys_recv(int fd, void *buf, size_t n, int flags)
+{
+    return SYS_RET(recv(fd, buf, n, flags));
+}
+
+static inline ssize_t sys_send(int fd, const void *buf, size_t n, int flags)
+{
+    return SYS_RET(send(fd, buf, n, flags));
+}
+
+static inline ssize_t sys_sendmsg(int fd, const struct msghdr *m, int flags)
+{
+    return SYS_RET(sendmsg(fd, m, flags));
+}
+
+static inline ssize_t sys_sendfile(int out, int in, off_t *off, size_t n)
+{
+    return SYS_RET(sendfile(out, in, off, n));
+}
+
+static inline int sys_fcntl(int fd, int cmd, long arg)
+{
+    return SYS_RET(fcntl(fd, cmd, arg));
+}
+
+static inline int sys_dup3(int from, int to, int flags)
+{
+    return SYS_RET(dup3(from, to, flags));
+}
+
+static inline int sys_socket(int domain, int type, int proto)
+{
+    return SYS_RET(socket(domain, type, proto));
+}
+
+static inline int sys_bind(int fd, const struct sockaddr *a, socklen_t n)
+{
+    return SYS_RET(bind(fd, a, n));
+}
+
+static inline int sys_listen(int fd, int backlog)
+{
+    return SYS_RET(listen(fd, backlog));
+}
+
+static inline int sys_accept4(int fd, struct sockaddr *a, socklen_t *n,
+                              int flags)
+{
+    return SYS_RET(accept4(fd, a, n, flags));
+}
+
+static inline int sys_connect(int fd, const struct sockaddr *a, socklen_t n)
+{
+    return SYS_RET(connect(fd, a, n));
+}
+
+static inline int sys_shutdown(int fd, int how)
+{
+    return SYS_RET(shutdown(fd, how));
+}
+
+static inline int sys_setsockopt(int fd, int level, int name, const void *v,
+                                 socklen_t n)
+{
+    return SYS_RET(setsockopt(fd, level, name, v, n));
+}
+
+static inline int sys_getsockopt(int fd, int level, int name, void *v,
+                                 socklen_t *n)
+{
+    return SYS_RET(getsockopt(fd, level, name, v, n));
+}
+
+static inline int sys_getsockname(int fd, struct sockaddr *a, socklen_t *n)
+{
+    return SYS_RET(getsockname(fd, a, n));
+}
+
+static inline int sys_getpeername(int fd, struct sockaddr *a, socklen_t *n)
+{
+    return SYS_RET(getpeername(fd, a, n));
+}
+
+static inline int sys_epoll_create(void)
+{
+    return SYS_RET(epoll_create1(EPOLL_CLOEXEC));
+}
+
+static inline int sys_epoll_ctl(int ep, int op, int fd, struct epoll_event *e)
+{
+    return SYS_RET(epoll_ctl(ep, op, fd, e));
+}
+
+/* timeout in ns; negative waits for ever. */
+static inline int sys_epoll_wait(int ep, struct epoll_event *e, int n,
+                                 int64_t timeout)
+{
+#ifdef SYS_epoll_pwait2
+    if (timeout > 0) {
+        struct timespec ts = {timeout / 1000000000, timeout % 1000000000};
+        long r = syscall(SYS_epoll_pwait2, ep, e, n, &ts, NULL, 0);
+
+        if (r >= 0 || errno != ENOSYS)
+            return r < 0 ? -errno : (int)r;
+    }
+#endif
+    /* Rounded up: a timer must never fire early. */
+    int64_t ms = timeout <= 0 ? timeout : (timeout + 999999) / 1000000;
+    return SYS_RET(epoll_wait(ep, e, n, ms > INT32_MAX ? INT32_MAX : (int)ms));
+}
+
+static inline int sys_eventfd(void)
+{
+    return SYS_RET(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
+
+static inline void sys_yield(void)
+{
+    (void)sched_yield();
+}
+
+/* CLOCK_MONOTONIC in ns. */
+static inline int64_t sys_now(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static inline void sys_sleep(int64_t ns)
+{
+    struct timespec ts = {ns / 1000000000, ns % 1000000000};
+
+    (void)nanosleep(&ts, NULL);
+}
+
+/* 0, -EAGAIN (the word changed), -EINTR or -ETIMEDOUT; ns < 0: no limit. */
+static inline int sys_futex_wait(void *word, uint32_t seen, int64_t ns)
+{
+    struct timespec ts = {ns / 1000000000, ns % 1000000000};
+    long r = syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen,
+                     ns < 0 ? NULL : &ts, NULL, 0);
+
+    return r < 0 ? -errno : 0;
+}
+
+static inline void sys_futex_wake(void *word, int n)
+{
+    (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
+}
+
+/* A positive errno from pthreads becomes a negative one. */
+static inline int sys_thread_create(pthread_t *t, const pthread_attr_t *a,
+                                    void *(*fn)(void *), void *arg)
+{
+    return -pthread_create(t, a, fn, arg);
+}
+
+static inline int sys_setpriority(pid_t tid, int nice)
+{
+    return SYS_RET(setpriority(PRIO_PROCESS, (id_t)tid, nice));
+}
+
+static inline pid_t sys_gettid(void)
+{
+    return (pid_t)syscall(SYS_gettid);
+}
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* Version, texts of errors, counters, the list of tasks. */
+#include <weft/debug.h>
+
+#include <stdio.h>
+
+#include "base/sys.h"
+#include "core/runtime.h"
+
+/* Reads of records that their owners change meanwhile: a torn line in a dump
+ * is harmless, and strings are literals or freed with their record. */
+#if defined(W_TSAN)
+#define RACY __attribute__((no_sanitize("thread"), noinline))
+#else
+#define RACY W_NOINLINE
+#endif
+
+const char *weft_version(void)
+{
+    return WEFT_STRING(WEFT_VERSION_MAJOR) "." WEFT_STRING(
+        WEFT_VERSION_MINOR) "." WEFT_STRING(WEFT_VERSION_PATCH);
+}
+
+int weft_errno(void)
+{
+    int e = errno;
+
+    __asm__ volatile("" : "+r"(e));
+    return e;
+}
+
+const char *weft_strerror(long code)
+{
+    const char *text;
+
+    if (code >= -W_ERRNO_MAX && code <= W_ERRNO_MAX && code) {
+        switch (code < 0 ? -code : code) {
+        case ECANCELED:
+            return "cancelled";
+        case ETIMEDOUT:
+            return "timed out";
+        case ESHUTDOWN:
+            return "shut down";
+        default:
+            text = strerrordesc_np((int)(code < 0 ? -code : code));
+            return text ? text : "unknown error";
+        }
+    }
+    return code ? "no error: a value" : "success";
+}
+
+int weft_runtime_stats(weft_runtime *rt, struct weft_stats *out)
+{
+    if (!rt)
+        rt = weft_runtime_self();
+    if (!rt)
+        return -EPERM;
+    memset(out, 0, sizeof *out);
+    out->workers = rt->n_workers;
+    out->tasks_spawned = load_relaxed(&rt->foreign_spawned);
+    for (unsigned i = 0; i < rt->n_workers; i++) {
+        struct worker *w = &rt->workers[i];
+
+        out->tasks_spawned += load_relaxed(&w->spawned);
+        out->tasks_ended += load_relaxed(&w->ended);
+        out->switches += load_relaxed(&w->switches);
+        out->steals += load_relaxed(&w->steals);
+        out->events_stolen += load_relaxed(&w->events_stolen);
+        out->parks += load_relaxed(&w->parks);
+        out->wakes += load_relaxed(&w->wakes);
+        out->polls += load_relaxed(&w->polls);
+        out->timers_fired += load_relaxed(&w->timers_fired);
+    }
+    spin_lock(&rt->stacks.lock);
+    out->stacks = rt->stacks.mapped;
+    spin_unlock(&rt->stacks.lock);
+    out->stacks_used = load_relaxed(&rt->stacks.handed);
+    spin_lock(&rt->floor_lock);
+    for (int i = 0; i < FLOOR_COUNT; i++)
+        if (load_relaxed(&rt->floor[i]))
+            rt->floor_ops[i]->stats(load_relaxed(&rt->floor[i]), out);
+    spin_unlock(&rt->floor_lock);
+    return 0;
+}
+
+RACY void w_task_describe(struct weft_task *t, char *name, size_t name_n,
+                          char *site, size_t site_n)
+{
+    const char *s = t->site;
+    const char *n = t->name;
+
+    snprintf(name, name_n, "%s", n ? n : s ? s : "?");
+    snprintf(site, site_n, "%s", s ? s + strlen(s) + 1 : "?");
+}
+
+struct dump {
+    int fd;
+    int rc;
+};
+
+RACY static const char *reason(struct weft_task *t)
+{
+    return t->why;
+}
+
+static void dump_one(struct weft_task *t, void *arg)
+{
+    struct dump *d = arg;
+    char name[32], site[128], line[256];
+    const char *why = reason(t);
+    uint32_t state = load_acquire(&t->state);
+    int n;
+
+    if (state & (TASK_FREE | TASK_DONE))
+        return;
+    w_task_describe(t, name, sizeof name, site, sizeof site);
+    n = snprintf(line, sizeof line, "%-24s %-32s %s\n", name, site,
+                 state & TASK_NEW ? "new"
+                 : why            ? why
+                                  : "ready or running");
+    if (n >= (int)sizeof line)
+        n = sizeof line - 1;
+    if (d->rc == 0 && sys_write(d->fd, line, (size_t)n) < 0)
+        d->rc = -EIO;
+}
+
+int weft_tasks_dump(weft_runtime *rt, int fd)
+{
+    struct dump d = {.fd = fd};
+
+    if (!rt)
+        rt = weft_runtime_self();
+    if (!rt)
+        return -EPERM;
+    w_slab_each(&rt->foreign, dump_one, &d);
+    for (unsigned i = 0; i < rt->n_workers; i++)
+        w_slab_each(&rt->workers[i].slab, dump_one, &d);
+    return d.rc;
+}

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/group.h"
+
+#include "base/sys.h"
+#include "core/runtime.h"
+
+/* Errors of groups that were left, kept for a message asked for later. */
+#define FAILURES_KEPT 8
+
+static struct group *G(const weft_group *g)
+{
+    return (struct group *)(uintptr_t)g;
+}
+
+/* ---- spawning ---------------------------------------------------------- */
+
+static struct weft_task *spawn(struct group *g, weft_fn *fn, void *arg,
+                               const char *site, struct worker *w)
+{
+    struct weft_task *t = w_task_alloc(g->rt, w);
+
+    if (unlikely(!t))
+        return NULL;
+    t->fn = fn;
+    t->arg = arg;
+    t->site = site;
+    t->family = &g->family;
+    t->group = g;
+    if (likely(w && w->current == g->owner))
+        g->spawned++;
+    else
+        add_acq_rel(&g->pending, GROUP_ONE);
+    return t;
+}
+
+static void publish(struct group *g, struct worker *w, struct weft_task *t,
+                    uint32_t state)
+{
+    store_release(&t->state, TASK_NEW | TASK_QUEUED | TASK_LIVE | state);
+    if (likely(w && w->thread.rt == g->rt))
+        w_worker_ready(w, (w_entry)t | ENTRY_NEW);
+    else
+        w_submit_foreign(g->rt, (w_entry)t | ENTRY_NEW);
+}
+
+static int refusal(const struct group *g, struct worker *w)
+{
+    if (unlikely(!g->open || load_acquire(&((struct group *)(uintptr_t)g)
+                                               ->family.cancelled)))
+        return -ECANCELED;
+    if (unlikely(!w && load_acquire(&g->rt->stopping)))
+        return -ESHUTDOWN;
+    return 0;
+}
+
+int weft_spawn_at(weft_group *gp, weft_fn *fn, void *arg, const char *site)
+{
+    struct group *g = G(gp);
+    struct worker *w = w_worker();
+    int rc = refusal(g, w);
+    struct weft_task *t;
+
+    if (unlikely(rc))
+        return rc;
+    t = spawn(g, fn, arg, site, w);
+    if (unlikely(!t))
+        return -ENOMEM;
+    publish(g, w, t, TASK_RELEASED);
+    return 0;
+}
+
+int weft_spawn_task_at(weft_group *gp, weft_fn *fn, void *arg,
+                       const struct weft_task_options *opts, weft_task **out,
+                       const char *site)
+{
+    struct group *g = G(gp);
+    struct worker *w = w_worker();
+    int rc = refusal(g, w);
+    char *name = NULL;
+    struct weft_task *t;
+
+    if (unlikely(rc))
+        return rc;
+    if (opts && opts->name && !(name = w_name_copy(opts->name)))
+        return -ENOMEM;
+    t = spawn(g, fn, arg, site, w);
+    if (unlikely(!t)) {
+        sys_free(name);
+        return -ENOMEM;
+    }
+    t->name = name;
+    t->stack_size = opts ? opts->stack_size : 0;
+    if (!out) {
+        publish(g, w, t, TASK_RELEASED);
+        return 0;
+    }
+    *out = t;
+    spin_lock(&g->family.lock);
+    t->next_handle = g->handles;
+    g->handles = t;
+    spin_unlock(&g->family.lock);
+    publish(g, w, t, TASK_HANDLE);
+    return 0;
+}
+
+int weft_spawn_detached_at(weft_fn *fn, void *arg, const char *site)
+{
+    struct worker *w = w_worker();
+    struct weft_task *t;
+
+    if (!w)
+        return -EPERM;
+    if (load_acquire(&w->thread.rt->stopping))
+        return -ESHUTDOWN;
+    t = w_root_task(w->thread.rt, w, fn, arg, site);
+    if (!t)
+        return -ENOMEM;
+    w_worker_ready(w, (w_entry)t | ENTRY_NEW);
+    return 0;
+}
+
+/* ---- ending ------------------------------------------------------------ */
+
+void w_group_child_end(struct group *g, struct worker *w)
+{
+    struct weft_task *owner = g->owner; /* I2 */
+    uint64_t p = sub_acq_rel(&g->pending, GROUP_ONE); /* O1 */
+
+    (void)w;
+    if (unlikely(GROUP_COUNT(p) == 1 && (p & GROUP_WAITING)))
+        if (w_claim_low(owner, GROUP_EPOCH(p)))
+            w_ready(owner);
+}
+
+static void cancel(void *arg)
+{
+    struct group *g = arg;
+    struct chain c = {0, 0, 0};
+
+    w_family_cancel(&g->family, &c);
+    store_seq_cst(&g->owner->attention, 1); /* D1 of park.h */
+    w_cancel_wait(g->owner, g->scope.depth, &c);
+    if (c.n)
+        w_submit(g->rt, c);
+}
+
+bool w_group_fail(struct group *g, long code, struct failure *f)
+{
+    long none = 0;
+
+    if (!cas_acq_rel(&g->error, &none, code))
+        return false;
+    if (f) {
+        w_failure_ref(f);
+        g->failure = f;
+    }
+    cancel(g);
+    return true;
+}
+
+void weft_group_cancel(weft_group *gp)
+{
+    struct group *g = G(gp);
+    long none = 0;
+
+    if (!g->open)
+        return;
+    (void)cas_acq_rel(&g->error, &none, -ECANCELED);
+    cancel(g);
+}
+
+/* ---- owner ------------------------------------------------------------- */
+
+weft_group *weft_group_enter(weft_group *gp)
+{
+    struct group *g = G(gp);
+    struct weft_task *t = w_current();
+
+    memset(g, 0, sizeof *g);
+    if (!t)
+        return NULL;
+    g->rt = task_rt(t);
+    g->owner = t;
+    w_scope_push(t, &g->scope, SCOPE_GROUP);
+    g->open = 1;
+    return gp;
+}
+
+/* Makes the owner's spawns count. True: nothing runs. */
+static bool settle(struct group *g)
+{
+    uint64_t p;
+
+    if (g->spawned) {
+        uint64_t n = (uint64_t)g->spawned << 32;
+
+        g->spawned = 0;
+        p = add_acq_rel(&g->pending, n) + n; /* O1 */
+    } else {
+        p = load_acquire(&g->pending); /* O1 */
+    }
+    return GROUP_COUNT(p) == 0;
+}
+
+/* Children that did not start yet and lie where only this worker looks first:
+ * run them here, newest first, so that a tree of groups goes depth-first and
+ * needs no stack of its own. True: one was run. */
+static bool run_own_child(struct group *g)
+{
+    struct worker *w = w_worker();
+    struct weft_task *t;
+    w_entry e;
+
+    if (!w_inline_room(w))
+        return false;
+    e = w_worker_take_child(w, g);
+    if (!e)
+        return false;
+    t = entry_task(e);
+    if (!task_claim_entry(t)) {
+        w_task_stale(t);
+        return true;
+    }
+    if (w_join_begin(g->owner, cancel, g) < 0) {
+        /* Cancelled: the child sees that itself when it starts or waits. */
+        cancel(g);
+        w_run_inline(w, t);
+    } else {
+        w_run_inline(w, t);
+        w_join_end(g->owner);
+    }
+    return true;
+}
+
+/* One suspension until the children have ended or, if `cancellable`, the owner
+ * is cancelled. 0 or the error. */
+static int wait_children(struct group *g, bool cancellable)
+{
+    struct weft_task *t = g->owner;
+    uint64_t epoch, p, low;
+
+    if (cancellable) {
+        int rc = w_wait_begin(t, &epoch);
+
+        if (rc)
+            return rc;
+    } else {
+        epoch = w_wait_begin_shielded(t);
+    }
+    low = (epoch & INT32_MAX) << 1 | GROUP_WAITING;
+    p = or_acq_rel(&g->pending, low); /* O1 */
+    if (GROUP_COUNT(p) == 0) {
+        (void)and_acq_rel(&g->pending, ~(uint64_t)UINT32_MAX);
+        /* No child is left to claim the wait; a canceller may have. */
+        w_wait_abort(t);
+        return 0;
+    }
+    if (w_wait(t, "group")) {
+        (void)and_acq_rel(&g->pending, ~(uint64_t)UINT32_MAX);
+        return 0;
+    }
+    (void)and_acq_rel(&g->pending, ~(uint64_t)UINT32_MAX);
+    return w_cancel_error(t);
+}
+
+static long result_of(struct group *g)
+{
+    if (g->failure)
+        store_relaxed(&g->failure->collected, 1);
+    return load_acquire(&g->error);
+}
+
+/* Joins all; a cancellation of the owner goes on to the children. */
+static void join(struct group *g)
+{
+    bool cancellable = true;
+
+    while (!settle(g)) {
+        int rc;
+
+        if (run_own_child(g))
+            continue;
+        rc = wait_children(g, cancellable);
+        if (rc < 0) {
+            long none = 0;
+
+            if (rc == -ENOMEM) {
+                cancellable = false;
+                continue;
+            }
+            (void)cas_acq_rel(&g->error, &none, rc);
+            cancel(g);
+            cancellable = false;
+        }
+    }
+}
+
+static void check_owner(const struct group *g, const char *call)
+{
+    if (g->owner != w_current() || !g->owner)
+        w_bug("%s: the caller does not own the group", call);
+}
+
+long weft_group_wait(weft_group *gp)
+{
+    struct group *g = G(gp);
+
+    if (g->open) {
+        check_owner(g, "weft_group_wait");
+        join(g);
+    }
+    return result_of(g);
+}
+
+long weft_group_join(weft_group *gp)
+{
+    struct group *g = G(gp);
+
+    check_owner(g, "weft_group_join");
+    join(g);
+    g->block_ended = true;
+    return load_acquire(&g->error);
+}
+
+/* The group's reference to its failure becomes the owner's, which reports it
+ * in the end if nobody asked. */
+static void keep_failure(struct group *g)
+{
+    struct weft_task *t = g->owner;
+    struct failure **p = &t->group_failures, *f = g->failure;
+    unsigned n = 1;
+
+    if (!f)
+        return;
+    f->next = *p;
+    *p = f;
+    while (*p && n++ < FAILURES_KEPT)
+        p = &(*p)->next;
+    for (f = *p, *p = NULL; f;) {
+        struct failure *next = f->next;
+
+        w_failure_unref(f);
+        f = next;
+    }
+}
+
+long weft_group_leave(weft_group *gp)
+{
+    struct group *g = G(gp);
+    struct weft_task *t, *next;
+
+    if (!g->open)
+        return result_of(g);
+    check_owner(g, "weft_group_leave");
+    join(g);
+    for (t = g->handles; t; t = next) {
+        next = t->next_handle;
+        w_task_release(t);
+    }
+    g->handles = NULL;
+    g->open = 0;
+    w_scope_pop(&g->scope);
+    keep_failure(g);
+    return load_acquire(&g->error);
+}
+
+void weft_group_cleanup_(weft_group **gp)
+{
+    struct group *g;
+
+    if (!*gp)
+        return;
+    g = G(*gp);
+    if (g->open && !g->block_ended)
+        weft_group_cancel(*gp);
+    (void)weft_group_leave(*gp);
+}
+
+const char *weft_group_message(const weft_group *gp)
+{
+    struct group *g = G(gp);
+
+    return g->failure && g->failure->has_message ? g->failure->message : NULL;
+}

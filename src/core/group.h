@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* group.h - task groups: lock-free count of children, and their errors.
+ *
+ * What      `pending` counts the children that have not ended. The owner adds
+ *           its spawns lazily, when it waits; so a spawn by the owner costs no
+ *           atomic operation, and the count may be negative until then.
+ * Sources   Trio's nurseries, asyncio.TaskGroup; the count is rayon's latch
+ *           ("setting a latch may free it").
+ * Roles     owner: enter, spawn, wait, leave.   child's runner: group_child_end.
+ *           any: spawn, cancel.
+ * State     pending = count:32 (signed) | epoch:31 | WAITING:1
+ * Invariants
+ *   I1  count == 0 with WAITING, or seen by the owner after it published its
+ *       spawns, means that every child has ended.
+ *   I2  the child that brings the count to zero while WAITING is set, and no
+ *       other, wakes the owner; it has read the owner before, and uses of the
+ *       group nothing but what its subtraction returned.
+ * Ordering
+ *   O1  child: pending sub acq_rel -> owner: pending load or add acquire (the
+ *       children's writes)
+ * Lifetime  The group is the owner's; after the subtraction a child must not
+ *           touch it. The owner's record is type-stable.
+ * Wrap      2^31 children at a time; 31 bits of epoch see park.h.
+ * Progress  wait-free for children.
+ * Rejected  a count under the family's lock: two lock operations a child.
+ * Checked   tests/cases/test_groups.c, tests/stress; TSan.
+ */
+#ifndef WEFT_CORE_GROUP_H
+#define WEFT_CORE_GROUP_H
+
+#include "core/scope.h"
+
+#define GROUP_WAITING UINT64_C(1)
+#define GROUP_ONE (UINT64_C(1) << 32)
+#define GROUP_COUNT(p) ((int32_t)((p) >> 32))
+#define GROUP_EPOCH(p) ((uint32_t)((p) >> 1) & INT32_MAX)
+
+/* Behind weft_group. */
+struct group {
+    struct scope scope;          /* T: of the owner */
+    struct weft_runtime *rt;          /* I */
+    struct weft_task *owner;     /* I */
+    uint32_t spawned;            /* T: by the owner, not yet in pending */
+    uint32_t open;               /* T: entered and not left */
+    struct weft_task *handles;   /* L: family.lock */
+    struct failure *failure;     /* L: the first error */
+    _Atomic long error;          /* A: the first error's code */
+    bool block_ended;            /* T: control fell off the block's end */
+    _Atomic uint64_t pending;
+    struct family family;        /* the children */
+};
+static_assert(sizeof(struct group) <= sizeof(weft_group), "weft_group");
+
+struct worker;
+/* The newest entry of w if it is a child of g that has not started; else 0. */
+w_entry w_worker_take_child(struct worker *w, struct group *g);
+
+/* A child's last touch of its group. `w`: the runner. */
+void w_group_child_end(struct group *g, struct worker *w);
+
+/* A child failed: keeps the first error, cancels the rest. True: it was the
+ * first, and the group took its own reference to f (which may be NULL). */
+bool w_group_fail(struct group *g, long code, struct failure *f);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* Awaiting and cancelling single tasks. */
+#include "core/group.h"
+#include "core/runtime.h"
+
+static void cancel_child(void *arg)
+{
+    struct weft_task *t = arg;
+    struct chain c = {0, 0, 0};
+
+    w_task_cancel(t, &c);
+    if (c.n)
+        w_submit(task_rt(t), c);
+}
+
+int weft_task_cancel(weft_task *t)
+{
+    if (!task_is_done(t))
+        cancel_child(t);
+    return 0;
+}
+
+/* t was claimed by us: nobody else will run it. */
+static void run_child(struct weft_task *self, struct weft_task *t)
+{
+    if (w_join_begin(self, cancel_child, t) < 0) {
+        cancel_child(t);
+        w_run_inline(w_worker(), t);
+        return;
+    }
+    w_run_inline(w_worker(), t);
+    w_join_end(self);
+}
+
+/* 0: t is done. */
+static int wait_done(struct weft_task *self, struct weft_task *t,
+                     bool cancellable)
+{
+    struct waiter x = {.task = self};
+    bool done;
+
+    if (cancellable) {
+        int rc = w_wait_begin(self, &x.epoch);
+
+        if (rc)
+            return rc;
+    } else {
+        x.epoch = w_wait_begin_shielded(self);
+    }
+    spin_lock(&t->lock);
+    done = task_is_done(t);
+    if (!done) {
+        list_lazy_init(&t->waiters);
+        list_push_back(&t->waiters, &x.node);
+    }
+    spin_unlock(&t->lock);
+    if (done) {
+        w_wait_abort(self);
+        return 0;
+    }
+    if (w_wait(self, "task"))
+        return 0;
+    spin_lock(&t->lock);
+    if (list_linked(&x.node))
+        list_remove(&x.node);
+    spin_unlock(&t->lock);
+    return w_cancel_error(self);
+}
+
+long weft_await(weft_task *t)
+{
+    struct worker *w = w_worker();
+    struct weft_task *self = w ? w->current : NULL;
+
+    if (!self)
+        return -EPERM;
+    if (t == self)
+        return -EDEADLK;
+    if (load_relaxed(&t->state) & TASK_NEW && !t->stack_size &&
+        task_rt(t) == task_rt(self) && w_inline_room(w)) {
+        bool taken = w_worker_take_entry(w, t);
+
+        if (taken ? task_claim_entry(t) : task_claim_handle(t)) {
+            run_child(self, t);
+            w_worker_drop_stale(w_worker());
+        } else if (taken) {
+            w_task_stale(t);
+        }
+    }
+    while (!task_is_done(t)) {
+        int rc = wait_done(self, t, true);
+
+        if (rc) {
+            if (rc != -ENOMEM)
+                cancel_child(t);
+            while (!task_is_done(t))
+                (void)wait_done(self, t, false);
+        }
+    }
+    if (unlikely(t->failure)) {
+        store_relaxed(&t->failure->collected, 1);
+        w_failure_ref(t->failure);
+        w_task_note(self, t->failure);
+    }
+    return t->result;
+}

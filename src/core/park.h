@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* park.h - how a task waits and who may wake it: lock-free.
+ *
+ * What      One word a task, (epoch, shield, cause, state). A wait takes a new
+ *           epoch; whoever may end it (object, fd, timer, canceller) holds
+ *           (task, epoch), and one compare-and-swap decides who does.
+ * Sources   Go's gopark and sudog, bthread's butex and set_remained, brpc's
+ *           lesson that a woken task may free the object it waited on.
+ * Roles     parker: the task itself, and after the switch the worker that ran
+ *           it.   waker: w_claim under the object's lock, w_ready after it.
+ *           canceller: w_cancel_wait.
+ * State
+ *   IDLE         runs.
+ *   PARKING      waits, but still stands on its stack; may be claimed.
+ *   PARKED       off its stack; may be claimed.
+ *   CLAIMED      was PARKED; the claimer will queue it.
+ *   HELD         claimed while PARKING by a waker that still holds a lock.
+ *   HELD_READY   ... and has let go: the parker queues the task itself.
+ *   HELD_PARKED  ... and the parker came first: the waker queues it.
+ *   JOINING      runs a child on its own stack; a canceller cancels the child.
+ *   JOIN_BUSY    a canceller is doing so.
+ * Invariants
+ *   I1  nobody touches a waiting task's stack before the switch away from it is
+ *       complete: it is queued only out of CLAIMED, HELD_PARKED (by the waker)
+ *       or HELD_READY (by the parker's commit, on the next stack).
+ *   I2  a won claim is never undone: the grant wins, a cancellation stays
+ *       pending for the next wait.
+ *   I3  a waiter's node is unlinked under the object's lock before the wait's
+ *       function returns, so a waker may write into a node it found there.
+ * Ordering
+ *   O1  claim cas acq_rel -> resumed task: load acquire (what the waker wrote)
+ *   O2  commit cas acq_rel -> claimer: load acquire (the saved context)
+ *   D1  begin: swap wait to PARKING (SC); load attention, family's cancelled
+ *       against
+ *       canceller: store cancelled, attention (SC); load wait (SC).
+ *       Either the task sees the cancellation before it waits or the canceller
+ *       sees it waiting.
+ * Lifetime  Records are type-stable (task.h); a stale (task, epoch) fails.
+ * Wrap      43 bits of epoch: a day of nothing but waits at 1e8 a second.
+ *           Groups keep 31 of them, for a token that lives nanoseconds.
+ * Progress  claim is lock-free; a parker and a waker never wait for each other.
+ * Rejected  publishing only after the switch (Go): the object's lock is then
+ *           held across a switch and each object needs its own commit.
+ * Checked   tests/stress, tests/cases (each race of wake, cancel, time-out);
+ *           TSan.
+ */
+#ifndef WEFT_CORE_PARK_H
+#define WEFT_CORE_PARK_H
+
+#include "core/inject.h"
+#include "core/task.h"
+
+enum wait_state {
+    WAIT_IDLE,
+    WAIT_PARKING,
+    WAIT_PARKED,
+    WAIT_CLAIMED,
+    WAIT_HELD,
+    WAIT_HELD_READY,
+    WAIT_HELD_PARKED,
+    WAIT_JOINING,
+    WAIT_JOIN_BUSY,
+};
+
+#define WAIT_STATE(w) ((enum wait_state)((w)&15))
+#define WAIT_CANCELLED UINT64_C(16)
+#define WAIT_SHIELD_SHIFT 5
+#define WAIT_SHIELD(w) ((uint16_t)((w) >> WAIT_SHIELD_SHIFT))
+#define WAIT_EPOCH_SHIFT 21
+#define WAIT_EPOCH(w) ((w) >> WAIT_EPOCH_SHIFT)
+#define SHIELD_ALL 0xffffu
+
+static inline uint64_t wait_set_state(uint64_t w, enum wait_state s)
+{
+    return (w & ~UINT64_C(15)) | s;
+}
+
+/* What an object keeps of a waiter: a node on the waiter's stack. */
+struct waiter {
+    struct list node; /* L: object's */
+    struct weft_task *task;
+    uint64_t epoch;
+    void *value; /* what the waker hands over, or the waiter offers */
+    int status;
+};
+
+/* Begins a wait of the running task t: from here on its epoch (in *epoch) may
+ * be claimed. 0, or the error of a cancelled scope: then there is no wait. */
+W_MUST_CHECK int w_wait_begin(struct weft_task *t, uint64_t *epoch);
+
+/* A wait that nothing can cancel. */
+uint64_t w_wait_begin_shielded(struct weft_task *t);
+
+/* Suspends until the wait is claimed. True: a waker did. False: a canceller;
+ * the caller unlinks its node, then returns w_cancel_error(t). `why` is a
+ * static string for the dump. */
+W_MUST_CHECK bool w_wait(struct weft_task *t, const char *why);
+
+/* Ends a begun wait that was not registered anywhere. */
+void w_wait_abort(struct weft_task *t);
+
+/* Any thread: tries to end the wait. True: the caller decided it and owes
+ * w_ready (or w_ready_later) once it holds no lock that the task may need. */
+W_MUST_CHECK bool w_claim(struct weft_task *t, uint64_t epoch);
+
+/* The same with 31 bits of the epoch. */
+W_MUST_CHECK bool w_claim_low(struct weft_task *t, uint32_t epoch);
+
+/* Any thread: queues a claimed task. */
+void w_ready(struct weft_task *t);
+
+/* The same for several, to be given to w_submit. */
+void w_ready_later(struct chain *c, struct weft_task *t);
+
+/* Any thread: wakes t if its wait can be cancelled from depth `depth` of its
+ * scopes. The cancelling flags must be set before (D1). */
+void w_cancel_wait(struct weft_task *t, unsigned depth, struct chain *c);
+
+/* 0, or what a waiting call of the running task t must return now. */
+static inline int w_cancel_error(struct weft_task *t);
+
+/* While t runs a child on its own stack. `cancel(obj)` is called by a canceller
+ * of t, under no lock of t's. Returns as w_wait_begin. */
+W_MUST_CHECK int w_join_begin(struct weft_task *t, void (*cancel)(void *),
+                              void *obj);
+void w_join_end(struct weft_task *t);
+
+int w_cancel_error_slow(struct weft_task *t);
+
+static inline int w_cancel_error(struct weft_task *t)
+{
+    if (likely(!load_seq_cst(&t->attention) &&
+               !load_seq_cst(&t->family->cancelled)))
+        return 0;
+    return w_cancel_error_slow(t);
+}
+
+#endif

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/scope.h"
+
+#include "core/group.h"
+#include "core/runtime.h"
+
+static struct scope *S(const weft_scope *s)
+{
+    return (struct scope *)(uintptr_t)s;
+}
+
+void w_scope_push(struct weft_task *t, struct scope *s, enum scope_kind kind)
+{
+    if (t->depth == SHIELD_ALL - 1)
+        w_bug("task %s: more than %u scopes inside each other",
+              weft_task_name(t), SHIELD_ALL - 1);
+    s->parent = t->scope;
+    s->task = t;
+    s->depth = ++t->depth;
+    s->outer_shield = t->shield;
+    s->kind = kind;
+    store_relaxed(&s->state, 0);
+    store_relaxed(&s->timer.home, NULL);
+    t->scope = s;
+}
+
+void w_scope_pop(struct scope *s)
+{
+    struct weft_task *t = s->task;
+
+    if (t != w_current() || t->scope != s)
+        w_bug("task %s: a scope is left that is not its innermost",
+              weft_task_name(t));
+    t->scope = s->parent;
+    t->depth--;
+    t->shield = s->outer_shield;
+}
+
+int w_cancel_error_slow(struct weft_task *t)
+{
+    int rc = 0;
+
+    for (struct scope *s = t->scope; s; s = s->parent) {
+        uint32_t state = load_acquire(&s->state);
+
+        if (s->kind == SCOPE_SHIELD)
+            return rc;
+        if (s->kind == SCOPE_GROUP &&
+            load_acquire(&container_of(s, struct group, scope)
+                              ->family.cancelled))
+            state |= SCOPE_CANCELLED;
+        if (state & SCOPE_CANCELLED)
+            rc = -ECANCELED;
+        else if (state & SCOPE_EXPIRED)
+            rc = -ETIMEDOUT;
+    }
+    if (load_seq_cst(&t->cancelled) || load_seq_cst(&t->family->cancelled))
+        rc = -ECANCELED;
+    return rc;
+}
+
+void w_task_cancel(struct weft_task *t, struct chain *c)
+{
+    store_seq_cst(&t->cancelled, 1);
+    store_seq_cst(&t->attention, 1); /* D1 of park.h */
+    w_cancel_wait(t, 0, c);
+}
+
+void w_family_cancel(struct family *f, struct chain *c)
+{
+    store_seq_cst(&f->cancelled, 1); /* D1 of park.h */
+    spin_lock(&f->lock);
+    if (f->tasks.next)
+        list_each(n, &f->tasks)
+            w_cancel_wait(container_of(n, struct weft_task, sibling), 0, c);
+    spin_unlock(&f->lock);
+}
+
+/* Under the timer's lock, which the leaver of s needs. */
+static int64_t expire(struct timer *timer, struct worker *w, struct chain *c)
+{
+    struct scope *s = container_of(timer, struct scope, timer);
+
+    (void)w;
+    (void)or_acq_rel(&s->state, SCOPE_EXPIRED);
+    store_seq_cst(&s->task->attention, 1); /* D1 of park.h */
+    w_cancel_wait(s->task, s->depth, c);
+    return 0;
+}
+
+static void set_deadline(struct scope *s, int64_t when)
+{
+    struct worker *w = w_worker();
+
+    if (when == WEFT_NEVER)
+        return;
+    if (when <= 0) { /* passed, whatever the clock says */
+        store_relaxed(&s->state, SCOPE_EXPIRED);
+        store_seq_cst(&s->task->attention, 1);
+        return;
+    }
+    w_timer_arm(&w->timers, &s->timer, when, expire);
+}
+
+weft_scope *weft_deadline_enter(weft_scope *sp, int64_t when)
+{
+    struct scope *s = S(sp);
+    struct weft_task *t = w_current();
+
+    if (!t) {
+        s->kind = SCOPE_NONE;
+        return sp;
+    }
+    w_scope_push(t, s, SCOPE_DEADLINE);
+    set_deadline(s, when);
+    return sp;
+}
+
+weft_scope *weft_timeout_enter(weft_scope *s, int64_t ns)
+{
+    int64_t now = ns > 0 ? sys_now() : 0;
+
+    if (ns <= 0)
+        return weft_deadline_enter(s, 0);
+    return weft_deadline_enter(s, ns < WEFT_NEVER - now ? now + ns
+                                                        : WEFT_NEVER);
+}
+
+weft_scope *weft_shield_enter(weft_scope *sp)
+{
+    struct scope *s = S(sp);
+    struct weft_task *t = w_current();
+
+    if (!t) {
+        s->kind = SCOPE_NONE;
+        return sp;
+    }
+    w_scope_push(t, s, SCOPE_SHIELD);
+    t->shield = s->depth;
+    return sp;
+}
+
+int weft_scope_leave(weft_scope *sp)
+{
+    struct scope *s = S(sp);
+
+    if (s->kind == SCOPE_NONE || !s->task)
+        return 0;
+    if (s->kind == SCOPE_DEADLINE)
+        (void)w_timer_disarm(&s->timer);
+    w_scope_pop(s);
+    s->task = NULL;
+    return weft_scope_expired(sp) ? -ETIMEDOUT : 0;
+}
+
+void weft_scope_cleanup_(weft_scope *s)
+{
+    (void)weft_scope_leave(s);
+}
+
+int weft_scope_expired(const weft_scope *s)
+{
+    return load_acquire(&S(s)->state) & SCOPE_EXPIRED;
+}
+
+int weft_scope_extend(weft_scope *sp, int64_t when)
+{
+    struct scope *s = S(sp);
+
+    if (s->kind != SCOPE_DEADLINE || s->task != w_current())
+        return -EINVAL;
+    (void)w_timer_disarm(&s->timer);
+    if (weft_scope_expired(sp))
+        return -EALREADY;
+    set_deadline(s, when);
+    return 0;
+}
+
+weft_scope *weft_scope_self(void)
+{
+    struct weft_task *t = w_current();
+    struct scope *s = t ? t->scope : NULL;
+
+    while (s && s->kind != SCOPE_DEADLINE)
+        s = s->parent;
+    return (weft_scope *)s;
+}
+
+int weft_check(void)
+{
+    struct weft_task *t = w_current();
+
+    return t ? w_cancel_error(t) : 0;
+}

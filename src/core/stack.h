@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/* Stacks: carved from large mappings, guarded, cached.
+ *
+ * Every stack begins with a frame of the worker's loop. A stack in a cache is
+ * a loop that waits to go on (sp), so taking one and switching to it is all
+ * that a worker needs to leave a suspended task behind.
+ *
+ * The descriptor stands outside the stack: a stack whose pages were given back
+ * to the kernel must still be known.
+ */
+#ifndef WEFT_CORE_STACK_H
+#define WEFT_CORE_STACK_H
+
+#include "base/atomic.h"
+#include "base/base.h"
+#include "base/spin.h"
+#include "core/fiber.h"
+
+struct stack {
+    struct stack *next;
+    void *sp;         /* the loop's context while nobody runs here */
+    char *limit;      /* lowest byte that may be used */
+    char *top;        /* one past the highest */
+    bool single;      /* a mapping of its own: never cached */
+    struct fiber fiber;
+};
+
+enum guard_kind {
+    GUARD_MADVISE, /* splits no mapping: Linux 6.13 */
+    GUARD_MPROTECT,
+    GUARD_NONE,
+};
+
+/* A mapping with the descriptors of its stacks. Never unmapped before the
+ * runtime ends. */
+struct stack_map {
+    struct stack_map *next;
+    char *base;
+    size_t bytes, stride;
+    unsigned count, used; /* L: pool's lock */
+    struct stack stacks[];
+};
+
+struct stack_pool {
+    struct spin lock;
+    size_t size;          /* I: usable bytes of a stack */
+    size_t max;           /* I: stacks in all, 0: no limit */
+    void (*entry)(void);  /* I: the loop */
+    struct stack *warm;   /* L: pages resident, loop context valid */
+    struct stack *cold;   /* L: pages given back */
+    unsigned n_warm;      /* L */
+    size_t mapped;        /* L */
+    unsigned next_count;  /* L: stacks in the next mapping */
+    unsigned guards;      /* L: mprotect guards so far */
+    enum guard_kind guard;  /* L */
+    struct stack_map *maps; /* L */
+    _Atomic size_t handed; /* in use or in a worker's cache */
+};
+
+#define STACK_GUARD ((size_t)16384)
+#define STACK_DEFAULT ((size_t)256 * 1024)
+#define STACK_MIN ((size_t)32 * 1024)
+
+void w_stack_pool_open(struct stack_pool *p, size_t size, size_t max,
+                       void (*entry)(void));
+void w_stack_pool_close(struct stack_pool *p);
+
+/* NULL when there is no memory or the limit is reached. Any thread. */
+struct stack *w_stack_take(struct stack_pool *p);
+/* Gives back a chain linked through next. Any thread. */
+void w_stack_give(struct stack_pool *p, struct stack *chain);
+
+/* A stack of `size` bytes in a mapping of its own. */
+struct stack *w_stack_single(struct stack_pool *p, size_t size);
+void w_stack_single_free(struct stack_pool *p, struct stack *s);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* Who is running: the library's only thread-local variable.
+ *
+ * A task can continue on another thread, and compilers keep thread-local
+ * addresses across a call that switched stacks. w_thread() is therefore an
+ * opaque function with a volatile asm on its result; every other form of
+ * access was seen to go stale with some compiler. Its result must not be kept
+ * across anything that may suspend.
+ */
+#ifndef WEFT_CORE_THREAD_H
+#define WEFT_CORE_THREAD_H
+
+#include "base/base.h"
+
+struct weft_runtime;
+
+enum thread_kind {
+    THREAD_WORKER = 1,
+    THREAD_POOL,
+};
+
+/* First member of whatever stands for a thread of ours. */
+struct thread {
+    enum thread_kind kind;
+    struct weft_runtime *rt;
+};
+
+/* NULL on threads that are not ours. */
+W_OPAQUE struct thread *w_thread(void);
+void w_thread_set(struct thread *t);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* What all sync objects share: a lock, who waits, and waking after unlocking.
+ *
+ * A waiter's node stands in the frame of the waiting call. A waker pops it,
+ * writes into it and claims the task under the object's lock; it queues the
+ * task after it has let go of the lock, since the task may free the object. A
+ * waiter that was cancelled unlinks its node under the lock before it returns,
+ * so no waker sees a node that is gone. A claim that fails goes to the next. */
+#ifndef WEFT_SYNC_WAITQ_H
+#define WEFT_SYNC_WAITQ_H
+
+#include "core/park.h"
+#include "core/runtime.h"
+
+/* Several to be woken after unlocking. */
+struct wakes {
+    struct weft_runtime *rt;
+    struct chain chain;
+};
+
+static inline void wakes_flush(struct wakes *k)
+{
+    if (k->chain.n)
+        w_submit(k->rt, k->chain);
+    k->chain = (struct chain){0, 0, 0};
+}
+
+/* Under the object's lock: pops waiters until one can be claimed; that task,
+ * or NULL. */
+static inline struct waiter *waitq_claim(struct list *q)
+{
+    struct list *n;
+
+    while ((n = list_pop_front(q))) {
+        struct waiter *x = container_of(n, struct waiter, node);
+
+        if (w_claim(x->task, x->epoch))
+            return x;
+    }
+    return NULL;
+}
+
+/* The wait of a registered node; 0 or the error of a cancelled wait, whose
+ * node is then unlinked. */
+static inline int waitq_wait(struct waiter *x, struct spin *lock,
+                             const char *why)
+{
+    if (likely(w_wait(x->task, why)))
+        return 0;
+    spin_lock(lock);
+    if (list_linked(&x->node))
+        list_remove(&x->node);
+    spin_unlock(lock);
+    return w_cancel_error(x->task);
+}
+
+#endif
