@@ -21,11 +21,7 @@ static struct weft_task *spawn(struct group *g, weft_fn *fn, void *arg,
 
     if (unlikely(!t))
         return NULL;
-    t->fn = fn;
-    t->arg = arg;
-    t->site = site;
-    t->family = &g->family;
-    t->group = g;
+    task_init(t, fn, arg, &g->family, site);
     if (likely(w && w->current == g->owner))
         g->spawned++;
     else
@@ -88,17 +84,28 @@ int weft_spawn_task_at(weft_group *gp, weft_fn *fn, void *arg,
         sys_free(name);
         return -ENOMEM;
     }
-    t->name = name;
-    t->stack_size = opts ? opts->stack_size : 0;
+    if (name) {
+        t->name = name;
+        t->flags |= TASK_NOTED | TASK_USED;
+    }
+    if (opts && opts->stack_size) {
+        t->stack_size = opts->stack_size;
+        t->flags |= TASK_APART | TASK_USED;
+    }
     if (!out) {
         publish(g, w, t, TASK_RELEASED);
         return 0;
     }
     *out = t;
-    spin_lock(&g->family.lock);
-    t->next_handle = g->handles;
-    g->handles = t;
-    spin_unlock(&g->family.lock);
+    if (likely(w && w->current == g->owner)) {
+        t->next_handle = g->handles;
+        g->handles = t;
+    } else {
+        spin_lock(&g->family.lock);
+        t->next_handle = g->others;
+        g->others = t;
+        spin_unlock(&g->family.lock);
+    }
     publish(g, w, t, TASK_HANDLE);
     return 0;
 }
@@ -121,13 +128,12 @@ int weft_spawn_detached_at(weft_fn *fn, void *arg, const char *site)
 
 /* ---- ending ------------------------------------------------------------ */
 
-void w_group_child_end(struct group *g, struct worker *w)
+void w_group_children_end(struct group *g, uint32_t n)
 {
-    struct weft_task *owner = g->owner; /* I2 */
-    uint64_t p = sub_acq_rel(&g->pending, GROUP_ONE); /* O1 */
+    struct weft_task *owner = g->owner; /* I3 */
+    uint64_t p = sub_acq_rel(&g->pending, n * GROUP_ONE); /* O1 */
 
-    (void)w;
-    if (unlikely(GROUP_COUNT(p) == 1 && (p & GROUP_WAITING)))
+    if (unlikely(GROUP_COUNT(p) == (int32_t)n && (p & GROUP_WAITING)))
         if (w_claim_low(owner, GROUP_EPOCH(p)))
             w_ready(owner);
 }
@@ -181,6 +187,7 @@ weft_group *weft_group_enter(weft_group *gp)
         return NULL;
     g->rt = task_rt(t);
     g->owner = t;
+    g->family.group = g;
     w_scope_push(t, &g->scope, SCOPE_GROUP);
     g->open = 1;
     return gp;
@@ -332,6 +339,7 @@ static void keep_failure(struct group *g)
 
     if (!f)
         return;
+    t->flags |= TASK_NOTED | TASK_USED;
     f->next = *p;
     *p = f;
     while (*p && n++ < FAILURES_KEPT)
@@ -344,20 +352,25 @@ static void keep_failure(struct group *g)
     }
 }
 
+static void release(struct weft_task *t)
+{
+    for (struct weft_task *next; t; t = next) {
+        next = t->next_handle;
+        w_task_release(t);
+    }
+}
+
 long weft_group_leave(weft_group *gp)
 {
     struct group *g = G(gp);
-    struct weft_task *t, *next;
 
     if (!g->open)
         return result_of(g);
     check_owner(g, "weft_group_leave");
     join(g);
-    for (t = g->handles; t; t = next) {
-        next = t->next_handle;
-        w_task_release(t);
-    }
-    g->handles = NULL;
+    release(g->handles);
+    release(g->others);
+    g->handles = g->others = NULL;
     g->open = 0;
     w_scope_pop(&g->scope);
     keep_failure(g);

@@ -6,15 +6,17 @@
  *           atomic operation, and the count may be negative until then.
  * Sources   Trio's nurseries, asyncio.TaskGroup; the count is rayon's latch
  *           ("setting a latch may free it").
- * Roles     owner: enter, spawn, wait, leave.   child's runner: group_child_end.
+ * Roles     owner: enter, spawn, wait, leave.   child's runner: children_end.
  *           any: spawn, cancel.
  * State     pending = count:32 (signed) | epoch:31 | WAITING:1
  * Invariants
  *   I1  count == 0 with WAITING, or seen by the owner after it published its
  *       spawns, means that every child has ended.
- *   I2  the child that brings the count to zero while WAITING is set, and no
- *       other, wakes the owner; it has read the owner before, and uses of the
- *       group nothing but what its subtraction returned.
+ *   I2  a worker tells of children that ended in lots, and holds a lot back
+ *       only while it runs another child of the same group.
+ *   I3  the subtraction that brings the count to zero while WAITING is set, and no
+ *       other, wakes the owner; its thread has read the owner before, and uses
+ *       of the group nothing but what the subtraction returned.
  * Ordering
  *   O1  child: pending sub acq_rel -> owner: pending load or add acquire (the
  *       children's writes)
@@ -30,33 +32,42 @@
 
 #include "core/scope.h"
 
+struct worker;
+
 #define GROUP_WAITING UINT64_C(1)
 #define GROUP_ONE (UINT64_C(1) << 32)
 #define GROUP_COUNT(p) ((int32_t)((p) >> 32))
 #define GROUP_EPOCH(p) ((uint32_t)((p) >> 1) & INT32_MAX)
 
-/* Behind weft_group. */
+/* Behind weft_group. What children count down, what the owner writes at each
+ * spawn and what thieves read stand a line apart, wherever the group lies. */
 struct group {
-    struct scope scope;          /* T: of the owner */
-    struct weft_runtime *rt;          /* I */
-    struct weft_task *owner;     /* I */
+    _Atomic uint64_t pending;    /* A */
+    char pad0[56];
+
     uint32_t spawned;            /* T: by the owner, not yet in pending */
-    uint32_t open;               /* T: entered and not left */
-    struct weft_task *handles;   /* L: family.lock */
+    bool open;                   /* T: entered and not left */
+    bool block_ended;            /* T: control fell off the block's end */
+    struct weft_task *handles;   /* T: of tasks that the owner spawned */
+    struct scope scope;          /* T: of the owner */
+
+    struct weft_runtime *rt;     /* I */
+    struct weft_task *owner;     /* I */
     struct failure *failure;     /* L: the first error */
     _Atomic long error;          /* A: the first error's code */
-    bool block_ended;            /* T: control fell off the block's end */
-    _Atomic uint64_t pending;
     struct family family;        /* the children */
+    struct weft_task *others;    /* L: family.lock: handles given to others */
 };
+static_assert(offsetof(struct group, rt) - offsetof(struct group, spawned) >=
+                  64 + sizeof(uint32_t),
+              "lines apart");
 static_assert(sizeof(struct group) <= sizeof(weft_group), "weft_group");
 
-struct worker;
 /* The newest entry of w if it is a child of g that has not started; else 0. */
 w_entry w_worker_take_child(struct worker *w, struct group *g);
 
-/* A child's last touch of its group. `w`: the runner. */
-void w_group_child_end(struct group *g, struct worker *w);
+/* The last touch of a group by the runner of n children that ended. */
+void w_group_children_end(struct group *g, uint32_t n);
 
 /* A child failed: keeps the first error, cancels the rest. True: it was the
  * first, and the group took its own reference to f (which may be NULL). */

@@ -48,11 +48,11 @@ static int wait_done(struct weft_task *self, struct weft_task *t,
         x.epoch = w_wait_begin_shielded(self);
     }
     spin_lock(&t->lock);
-    done = task_is_done(t);
-    if (!done) {
-        list_lazy_init(&t->waiters);
-        list_push_back(&t->waiters, &x.node);
-    }
+    list_lazy_init(&t->waiters);
+    list_push_back(&t->waiters, &x.node);
+    done = or_acq_rel(&t->state, TASK_AWAITED) & TASK_DONE; /* O1 */
+    if (done)
+        list_remove(&x.node);
     spin_unlock(&t->lock);
     if (done) {
         w_wait_abort(self);
@@ -76,7 +76,7 @@ long weft_await(weft_task *t)
         return -EPERM;
     if (t == self)
         return -EDEADLK;
-    if (load_relaxed(&t->state) & TASK_NEW && !t->stack_size &&
+    if (load_relaxed(&t->state) & TASK_NEW && !(t->flags & TASK_APART) &&
         task_rt(t) == task_rt(self) && w_inline_room(w)) {
         bool taken = w_worker_take_entry(w, t);
 

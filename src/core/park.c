@@ -21,6 +21,7 @@ static void join_family(struct weft_task *t)
 {
     struct family *f = t->family;
 
+    t->flags |= TASK_LINKED | TASK_USED;
     spin_lock(&f->lock);
     list_lazy_init(&f->tasks);
     list_push_back(&f->tasks, &t->sibling);
@@ -33,7 +34,7 @@ int w_wait_begin(struct weft_task *t, uint64_t *epoch)
 
     if (unlikely(!w_can_suspend(w_worker())))
         return -ENOMEM;
-    if (unlikely(!list_linked(&t->sibling)))
+    if (unlikely(!(t->flags & TASK_LINKED)))
         join_family(t);
     *epoch = wait_open(t, t->shield, WAIT_PARKING);
     rc = w_cancel_error(t); /* D1 */
@@ -47,7 +48,7 @@ uint64_t w_wait_begin_shielded(struct weft_task *t)
     /* A join cannot fail: others will give stacks back. */
     while (unlikely(!w_can_suspend(w_worker())))
         sys_sleep(WEFT_MS);
-    if (unlikely(!list_linked(&t->sibling)))
+    if (unlikely(!(t->flags & TASK_LINKED)))
         join_family(t);
     return wait_open(t, SHIELD_ALL, WAIT_PARKING);
 }
@@ -192,6 +193,7 @@ int w_join_begin(struct weft_task *t, void (*cancel)(void *), void *obj)
 {
     int rc;
 
+    t->flags |= TASK_USED;
     t->joining = cancel;
     t->joined = obj;
     (void)wait_open(t, t->shield, WAIT_JOINING);

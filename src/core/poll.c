@@ -141,7 +141,7 @@ static bool watch_task(struct watch *x, struct worker *w, struct chain *c)
 
     if (!t)
         return false;
-    t->flags = TASK_RUN_CANCELLED;
+    t->flags |= TASK_RUN_CANCELLED;
     w_chain_add(c, (w_entry)t | ENTRY_NEW);
     return true;
 }

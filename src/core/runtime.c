@@ -386,7 +386,7 @@ static int post(struct weft_runtime *rt, weft_fn *fn, void *arg,
     t = w_root_task(rt, w, fn, arg, site);
     if (!t)
         return -ENOMEM;
-    t->flags = flags;
+    t->flags |= flags;
     if (w)
         w_worker_ready(w, (w_entry)t | ENTRY_NEW);
     else

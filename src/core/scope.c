@@ -14,6 +14,7 @@ void w_scope_push(struct weft_task *t, struct scope *s, enum scope_kind kind)
     if (t->depth == SHIELD_ALL - 1)
         w_bug("task %s: more than %u scopes inside each other",
               weft_task_name(t), SHIELD_ALL - 1);
+    t->flags |= TASK_USED;
     s->parent = t->scope;
     s->task = t;
     s->depth = ++t->depth;

@@ -118,19 +118,17 @@ struct weft_task *w_slab_alloc_slow(struct slab *s)
     t = s->fresh++;
     if (!WAIT_EPOCH(load_relaxed(&t->wait)))
         store_relaxed(&t->wait, s->epoch << WAIT_EPOCH_SHIFT);
-    task_reset(t);
     return t;
 }
 
-void w_slab_free_remote(struct weft_task *t)
+void w_slab_free_remote(struct slab *s, struct weft_task *first,
+                        struct weft_task *last)
 {
-    struct slab *s = task_chunk(t)->home;
     struct weft_task *head = load_relaxed(&s->remote);
 
-    store_relaxed(&t->state, TASK_FREE);
     do
-        t->fn = (weft_fn *)(void *)head;
-    while (!cas_release(&s->remote, &head, t));
+        last->fn = (weft_fn *)(void *)head;
+    while (!cas_release(&s->remote, &head, first));
 }
 
 /* Splits the free list: records of chunks that are free as a whole are

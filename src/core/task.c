@@ -33,14 +33,11 @@ struct weft_task *w_root_task(struct weft_runtime *rt, struct worker *w,
 
     if (unlikely(!t))
         return NULL;
-    t->fn = fn;
-    t->arg = arg;
-    t->site = site;
     if (likely(w && w->thread.rt == rt)) {
-        t->family = &w->roots;
+        task_init(t, fn, arg, &w->roots, site);
         COUNT(w->roots_started);
     } else {
-        t->family = &rt->foreign_roots;
+        task_init(t, fn, arg, &rt->foreign_roots, site);
         add_seq_cst(&rt->foreign_started, 1);
     }
     store_relaxed(&t->state, TASK_NEW | TASK_QUEUED | TASK_RELEASED |
@@ -52,10 +49,13 @@ static void task_free(struct weft_task *t)
 {
     struct worker *w = w_worker();
 
-    if (likely(w && task_chunk(t)->home == &w->slab))
-        slab_free(&w->slab, t);
-    else
-        w_slab_free_remote(t);
+    task_wipe(t);
+    if (likely(w && w->thread.rt == task_rt(t))) {
+        slab_free_any(w, t);
+        return;
+    }
+    store_relaxed(&t->state, TASK_FREE);
+    w_slab_free_remote(task_chunk(t)->home, t, t);
 }
 
 void w_task_stale(struct weft_task *t)
@@ -76,8 +76,11 @@ void w_task_release(struct weft_task *t)
     }
     sys_free(t->name);
     t->name = NULL;
-    s = or_acq_rel(&t->state, TASK_RELEASED); /* O2 */
+    s = load_acquire(&t->state);
     assert(s & TASK_DONE);
+    /* Once it is out of the queues it does not come back. */
+    if (s & TASK_QUEUED)
+        s = or_acq_rel(&t->state, TASK_RELEASED); /* O2 */
     if (!(s & TASK_QUEUED))
         task_free(t);
 }
@@ -145,6 +148,7 @@ long weft_fail(long code, const char *fmt, ...)
 
 void w_task_note(struct weft_task *t, struct failure *f)
 {
+    t->flags |= TASK_NOTED;
     if (t->failure) {
         store_relaxed(&t->failure->collected, 1);
         w_failure_unref(t->failure);
@@ -184,12 +188,13 @@ static W_COLD void end_failures(struct weft_task *t, long result, bool handle)
 {
     struct failure *f = final_failure(t, result), *next;
 
-    if (t->group && w_is_error(result) && result != -ECANCELED)
-        (void)w_group_fail(t->group, result, f);
+    if (t->family->group && w_is_error(result) && result != -ECANCELED)
+        (void)w_group_fail(t->family->group, result, f);
     if (handle)
         t->failure = f;
     else if (f)
         w_failure_unref(f);
+    t->flags &= ~(uint32_t)TASK_NOTED;
     for (f = t->group_failures; f; f = next) {
         next = f->next;
         w_failure_unref(f);
@@ -209,9 +214,10 @@ static void wake_joiners(struct weft_task *t)
     struct list claimed;
     struct list *n;
 
+    if (!(or_acq_rel(&t->state, TASK_DONE) & TASK_AWAITED)) /* O1 */
+        return;
     list_init(&claimed);
     spin_lock(&t->lock);
-    (void)or_acq_rel(&t->state, TASK_DONE); /* O1 */
     while ((n = list_pop_front(&t->waiters))) {
         struct waiter *x = container_of(n, struct waiter, node);
         struct weft_task *who = x->task;
@@ -227,29 +233,38 @@ static void wake_joiners(struct weft_task *t)
         w_submit(task_rt(t), c);
 }
 
+static void leave_family(struct weft_task *t)
+{
+    spin_lock(&t->family->lock);
+    list_remove(&t->sibling);
+    spin_unlock(&t->family->lock);
+}
+
 void w_task_end(struct worker *w, struct weft_task *t, long result)
 {
-    struct group *g = t->group;
+    struct group *g = t->family->group;
     bool handle = load_relaxed(&t->state) & TASK_HANDLE;
+    uint32_t flags = t->flags;
 
-    t->result = result;
     COUNT(w->ended);
-    if (list_linked(&t->sibling)) {
-        spin_lock(&t->family->lock);
-        list_remove(&t->sibling);
-        spin_unlock(&t->family->lock);
-    }
-    if (unlikely(w_is_error(result) || t->failure || t->group_failures ||
-                 t->name))
+    if (flags & TASK_LINKED)
+        leave_family(t);
+    if (unlikely(w_is_error(result) || (flags & TASK_NOTED)))
         end_failures(t, result, handle);
-    if (handle)
+    if (handle) {
+        t->result = result;
         wake_joiners(t);
-    else
+    } else {
+        if (flags & TASK_USED)
+            task_wipe(t);
         slab_free_any(w, t);
-    if (g)
-        w_group_child_end(g, w);
-    else
+    }
+    if (!g)
         w_root_ended(w);
+    else if (w->current == g->owner && g->spawned)
+        g->spawned--; /* run by its owner's join, and not yet counted */
+    else
+        w_group_child_end(w, g);
 }
 
 /* ---- name and state ---------------------------------------------------- */
@@ -293,6 +308,7 @@ int weft_task_set_name(const char *name)
         return -ENOMEM;
     old = t->name;
     t->name = copy;
+    t->flags |= TASK_NOTED | TASK_USED;
     sys_free(old);
     return 0;
 }

@@ -34,6 +34,8 @@
  * Ordering
  *   O1  finish: state or DONE (acq_rel) -> task_done, await: load acquire
  *       (result, failure)
+ *       awaiter: waiters, then state or AWAITED -> finish: state or DONE: one of
+ *       the two sees the other's bit
  *   O2  release: state or (acq_rel) pairs with the other parties' for reuse of
  *       the record
  * Lifetime  Slabs are never unmapped before the runtime ends: a waker that lost
@@ -71,6 +73,7 @@ enum {
     TASK_HANDLE = 16,
     TASK_FREE = 32, /* in a slab's free list */
     TASK_LIVE = 64, /* for those who look through the slabs */
+    TASK_AWAITED = 128, /* its list of waiters may hold some */
 };
 
 /* Tasks that are cancelled together: a group's children, or the detached tasks
@@ -78,7 +81,8 @@ enum {
 struct family {
     _Atomic uint32_t cancelled;
     struct spin lock;
-    struct list tasks; /* L */
+    struct list tasks;   /* L */
+    struct group *group; /* I: NULL for detached tasks */
 };
 
 /* An error with its origin; shared by a task, its group and its joiners.
@@ -97,43 +101,54 @@ struct failure {
 };
 
 /* Tags of the legend: I set before sharing, T the running task (or who holds
- * it claimed), A atomic, L under lock. */
+ * it claimed), A atomic, L under lock.
+ *
+ * The first line is all that a task needs which is spawned, run and ended
+ * without waiting, perhaps by a thief. Beyond it a free record is zero; who
+ * writes there sets one of the flags that make the end of the task look. */
 struct weft_task {
     _Atomic uint64_t wait;       /* A: park.h */
     _Atomic uint32_t state;      /* A */
     _Atomic uint32_t attention;  /* A: some scope of it was cancelled */
     weft_fn *fn;                 /* I */
     void *arg;                   /* I */
-    long result;                 /* T until DONE */
+    struct family *family;       /* I */
+    const char *site;            /* I: "name\0file:line" */
+    w_entry link_new;            /* chain link of its ENTRY_NEW */
+    _Atomic uint32_t cancelled;  /* A: weft_task_cancel */
+    uint32_t flags;              /* T */
+
     void *sp;                    /* T */
     struct stack *stack;         /* T */
     struct scope *scope;         /* T: innermost */
-
-    struct family *family;       /* I */
-    struct group *group;         /* I: NULL for detached tasks */
-    const char *site;            /* I: "name\0file:line" */
-    w_entry link[2];             /* by entry's tag, in chains */
+    w_entry link;                /* chain link of its plain entry */
+    const char *why;             /* T: what it waits for */
+    uint16_t depth;              /* T: scopes inside each other */
+    uint16_t shield;             /* T: depth of the innermost shield, or 0 */
+    struct spin lock;            /* waiters */
     struct list sibling;         /* L: family's */
-    struct weft_task *next_handle; /* L: group's */
 
-    struct spin lock;            /* waiters, joining */
-    _Atomic uint32_t cancelled;  /* A: weft_task_cancel */
     struct list waiters;         /* L: nodes of who awaits it */
+    long result;                 /* T until DONE */
+    void (*joining)(void *);     /* T: how to cancel what is joined inline */
+    void *joined;                /* T */
+    struct weft_task *next_handle; /* L: group's */
     struct failure *failure;     /* T until DONE: note, then how it ended */
     struct failure *group_failures; /* T: of groups it left */
-    const char *why;             /* T: what it waits for */
-    void (*joining)(void *);     /* L: how to cancel what is joined inline */
-    void *joined;                /* L */
 
     char *name;                  /* T: set by the user, or NULL */
     size_t stack_size;           /* I: own stack, or 0 */
-    uint16_t depth;              /* T: scopes inside each other */
-    uint16_t shield;             /* T: depth of the innermost shield, or 0 */
-    uint32_t flags;              /* I: TASK_RUN_CANCELLED */
 };
+static_assert(offsetof(struct weft_task, sp) == 64, "one line");
 
-#define TASK_RUN_CANCELLED 1u /* starts even if cancelled before: callbacks
-                               * that own something */
+enum {
+    TASK_RUN_CANCELLED = 1, /* starts even if cancelled before: callbacks that
+                             * own something */
+    TASK_APART = 2,         /* has a stack size of its own */
+    TASK_LINKED = 4,        /* is in its family's list */
+    TASK_NOTED = 8,         /* failure, group_failures or name are set */
+    TASK_USED = 16,         /* more than the first line is not zero */
+};
 
 static inline struct weft_task *entry_task(w_entry e)
 {
@@ -142,7 +157,7 @@ static inline struct weft_task *entry_task(w_entry e)
 
 static inline w_entry *entry_link(w_entry e)
 {
-    return &entry_task(e)->link[e & ENTRY_NEW];
+    return e & ENTRY_NEW ? &entry_task(e)->link_new : &entry_task(e)->link;
 }
 
 static inline void w_chain_add(struct chain *c, w_entry e)
@@ -201,22 +216,21 @@ static inline struct weft_runtime *task_rt(const struct weft_task *t)
 
 void w_slab_open(struct slab *s, struct weft_runtime *rt);
 void w_slab_close(struct slab *s);
-/* Owner. NULL without memory. All fields zero but wait. */
+/* Owner. NULL without memory. What is beyond the first line is zero. */
 struct weft_task *w_slab_alloc_slow(struct slab *s);
-/* Not the owner. */
-void w_slab_free_remote(struct weft_task *t);
+/* Not the owner: gives back a list linked through fn. */
+void w_slab_free_remote(struct slab *s, struct weft_task *first,
+                        struct weft_task *last);
 /* Owner: gives the pages of wholly free chunks back. */
 void w_slab_trim(struct slab *s);
 /* Calls fn for each record that may be a live task. Any thread. */
 void w_slab_each(struct slab *s, void (*fn)(struct weft_task *t, void *arg),
                  void *arg);
 
-/* Clears all but the wait word, whose epoch goes on, and the state, which the
- * spawner sets. */
-static inline void task_reset(struct weft_task *t)
+/* Before a record is freed. */
+static inline void task_wipe(struct weft_task *t)
 {
-    store_relaxed(&t->attention, 0);
-    memset(&t->fn, 0, sizeof *t - offsetof(struct weft_task, fn));
+    memset(&t->sp, 0, sizeof *t - offsetof(struct weft_task, sp));
 }
 
 /* Owner. */
@@ -228,7 +242,6 @@ static inline struct weft_task *slab_alloc(struct slab *s)
         return w_slab_alloc_slow(s);
     s->free = (struct weft_task *)(void *)t->fn;
     s->n_free--;
-    task_reset(t);
     return t;
 }
 
@@ -239,6 +252,19 @@ static inline void slab_free(struct slab *s, struct weft_task *t)
     t->fn = (weft_fn *)(void *)s->free;
     s->free = t;
     s->n_free++;
+}
+
+/* A fresh record's first line; its state is the caller's to set last. */
+static inline void task_init(struct weft_task *t, weft_fn *fn, void *arg,
+                             struct family *family, const char *site)
+{
+    t->fn = fn;
+    t->arg = arg;
+    t->family = family;
+    t->site = site;
+    t->flags = 0;
+    store_relaxed(&t->attention, 0);
+    store_relaxed(&t->cancelled, 0);
 }
 
 /* ---- states ----------------------------------------------------------- */

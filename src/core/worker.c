@@ -14,6 +14,9 @@
 
 #define CACHE_MAX 64u
 #define INLINE_ROOM_MIN ((size_t)16384)
+#define TINY_NS 200
+#define NAP_MIN (10 * WEFT_US)
+#define NAP_MAX (100 * WEFT_US)
 
 /* ---- queues ------------------------------------------------------------ */
 
@@ -189,8 +192,8 @@ void w_worker_drop_stale(struct worker *w)
 
 static bool is_child(w_entry e, struct group *g)
 {
-    return (e & ENTRY_NEW) && entry_task(e)->group == g &&
-           !entry_task(e)->stack_size;
+    return (e & ENTRY_NEW) && entry_task(e)->family == &g->family &&
+           !(entry_task(e)->flags & TASK_APART);
 }
 
 w_entry w_worker_take_child(struct worker *w, struct group *g)
@@ -312,6 +315,8 @@ static w_entry steal_from(struct worker *w, struct worker *victim)
     COUNT_N(w->steals, n);
     for (uint32_t i = 1; i < n; i++)
         push_quiet(w, got[i]);
+    w->loot = n;
+    w->loot_at = sys_now();
     return got[0];
 }
 
@@ -348,12 +353,46 @@ static w_entry rescue(struct worker *w, unsigned k, int64_t now)
     return e;
 }
 
+/* Moving a task's record here and back costs more than running a tiny task. A
+ * thief whose last loot was gone in no time lets the victim be for a while. */
+static bool theft_pays(struct worker *w)
+{
+    int64_t now;
+
+    if (!w->loot)
+        return true;
+    now = sys_now();
+    if ((now - w->loot_at) / w->loot < TINY_NS)
+        w->nap = w->nap >= NAP_MAX / 2 ? NAP_MAX : 2 * w->nap + NAP_MIN;
+    else
+        w->nap = 0;
+    w->loot = 0;
+    return w->nap == 0;
+}
+
+/* Not counted as asleep: nobody shall spend a wake on it. */
+static void nap(struct worker *w)
+{
+    struct chain c = {0, 0, 0};
+
+    stop_searching(w, false);
+    (void)poll_own(w, 0, w->nap, 128, &c);
+    if (c.n)
+        submit_own(w, c);
+}
+
 static w_entry search(struct worker *w)
 {
     struct weft_runtime *rt = w->thread.rt;
     unsigned n = rt->n_workers - 1;
     int64_t now;
     w_entry e;
+
+    if (!theft_pays(w)) {
+        nap(w);
+        if ((e = take_local(w)))
+            return e;
+    }
 
     if (!w->searching) {
         if (!idle_search_begin(&rt->idle))
@@ -442,6 +481,9 @@ static w_entry pick(struct worker *w)
             break;
         if ((e = take_local(w)) || (e = take_inject(w)))
             break;
+        w_worker_flush(w);
+        if (!runq_looks_empty(&w->runq) || load_relaxed(&w->slot))
+            continue; /* an owner that was waiting for its children */
         if (rt->n_workers > 1 && (e = search(w)))
             break;
         park(w);
@@ -525,6 +567,7 @@ void w_switch_out(w_commit_fn *commit, void *arg)
     w->commit_arg = arg;
     t->stack = from;
     COUNT(w->switches);
+    w_worker_flush(w);
     if (e && !(e & ENTRY_NEW)) {
         struct weft_task *n = entry_task(e);
 
@@ -608,6 +651,8 @@ static void run(struct worker *w, struct weft_task *t)
 {
     long result;
 
+    if (w->done_of != t->family->group || !w->done_of)
+        w_worker_flush(w);
     set_running(w, t);
     result = call(t);
     w = w_worker(); /* perhaps another */
@@ -629,12 +674,14 @@ void w_run_inline(struct worker *w, struct weft_task *t)
     struct weft_task *outer = w->current;
     long result;
 
+    w_worker_flush(w);
     set_running(w, t);
     result = call(t);
     w = w_worker();
     w->current = outer;
     store_relaxed(&w->running, outer);
     w_task_end(w, t, result);
+    w_worker_flush(w);
 }
 
 /* From the loop on stack `from` to another stack. */
@@ -676,13 +723,14 @@ static void run_entry(struct worker *w, w_entry e)
     if (e & ENTRY_NEW) {
         if (!task_claim_entry(t))
             w_task_stale(t);
-        else if (unlikely(t->stack_size))
+        else if (unlikely(t->flags & TASK_APART))
             start_apart(w, t);
         else
             run(w, t);
     } else {
         struct stack *from = w->stack;
 
+        w_worker_flush(w);
         set_running(w, t);
         push_stack(w, from);
         leave_to(w, from, t->stack, t->sp);

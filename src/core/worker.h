@@ -7,6 +7,7 @@
 
 #include "base/topo.h"
 #include "core/fiber.h"
+#include "core/group.h"
 #include "core/idle.h"
 #include "core/park.h"
 #include "core/poll.h"
@@ -46,11 +47,22 @@ struct worker {
     unsigned looked_picks;
     uint32_t random;
 
+    /* Ends of children and records of other slabs, held back while this worker
+     * runs nothing but further children of `done_of`: the group cannot end
+     * before those do. */
+    struct group *done_of;
+    uint32_t done;
+    struct slab *dead_of;
+    struct weft_task *dead, *dead_last;
+
     struct slab slab;
     struct family roots;  /* detached tasks spawned here */
     unsigned *victims;    /* I: the others, nearest first */
     uint64_t *seen_tick;  /* what this thief saw of each victim's tick */
     int64_t *seen_at;
+    uint32_t loot;        /* tasks of the last theft */
+    int64_t loot_at;      /* clock */
+    int64_t nap;          /* ns that theft pauses, since it did not pay */
 
     void *native_sp;      /* the thread's own stack, to end on */
     struct fiber native;
@@ -151,10 +163,46 @@ void w_root_ended(struct worker *w);
 /* t is of no further use to anybody. */
 static inline void slab_free_any(struct worker *w, struct weft_task *t)
 {
-    if (likely(task_chunk(t)->home == &w->slab))
+    struct slab *home = task_chunk(t)->home;
+
+    if (likely(home == &w->slab)) {
         slab_free(&w->slab, t);
-    else
-        w_slab_free_remote(t);
+        return;
+    }
+    if (unlikely(w->dead_of != home)) {
+        if (w->dead)
+            w_slab_free_remote(w->dead_of, w->dead, w->dead_last);
+        w->dead_of = home;
+        w->dead = NULL;
+        w->dead_last = t;
+    }
+    store_relaxed(&t->state, TASK_FREE);
+    t->fn = (weft_fn *)(void *)w->dead;
+    w->dead = t;
+}
+
+/* What was held back is told. */
+static inline void w_worker_flush(struct worker *w)
+{
+    if (w->done_of)
+        w_group_children_end(w->done_of, w->done);
+    w->done_of = NULL;
+    w->done = 0;
+    if (w->dead)
+        w_slab_free_remote(w->dead_of, w->dead, w->dead_last);
+    w->dead = NULL;
+    w->dead_of = NULL;
+}
+
+static inline void w_group_child_end(struct worker *w, struct group *g)
+{
+    if (w->done_of != g) {
+        if (w->done_of)
+            w_group_children_end(w->done_of, w->done);
+        w->done_of = g;
+        w->done = 0;
+    }
+    w->done++;
 }
 
 /* Replaces the running task's note on the error it may return. */
