@@ -209,6 +209,19 @@ static bool settle(struct group *g)
     return GROUP_COUNT(p) == 0;
 }
 
+/* The owner was cancelled from outside while it joined: so are the children,
+ * and that is the result unless one failed before. */
+static void note_cancel(struct group *g)
+{
+    int rc = w_cancel_error(g->owner);
+    long none = 0;
+
+    if (rc) {
+        (void)cas_acq_rel(&g->error, &none, rc);
+        cancel(g);
+    }
+}
+
 /* Children that did not start yet and lie where only this worker looks first:
  * run them here, newest first, so that a tree of groups goes depth-first and
  * needs no stack of its own. True: one was run. */
@@ -229,12 +242,14 @@ static bool run_own_child(struct group *g)
         return true;
     }
     if (w_join_begin(g->owner, cancel, g) < 0) {
-        /* Cancelled: the child sees that itself when it starts or waits. */
-        cancel(g);
+        /* The child sees that itself when it starts or waits. */
+        note_cancel(g);
         w_run_inline(w, t);
     } else {
         w_run_inline(w, t);
         w_join_end(g->owner);
+        if (load_acquire(&g->family.cancelled))
+            note_cancel(g);
     }
     return true;
 }
@@ -289,15 +304,8 @@ static void join(struct group *g)
             continue;
         rc = wait_children(g, cancellable);
         if (rc < 0) {
-            long none = 0;
-
-            if (rc == -ENOMEM) {
-                cancellable = false;
-                continue;
-            }
-            (void)cas_acq_rel(&g->error, &none, rc);
-            cancel(g);
-            cancellable = false;
+            note_cancel(g);
+            cancellable = false; /* also when there was no stack to wait with */
         }
     }
 }

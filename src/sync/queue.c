@@ -159,33 +159,26 @@ int weft_queue_tryput(weft_queue *qp, void *item)
     return rc;
 }
 
+/* Under the lock, which it gives back: waits for room. */
 static int wait_put(struct queue *q, struct weft_task *t, void *item)
 {
     struct waiter x = {.task = t, .value = item};
-    struct weft_task *wake = NULL;
     int rc = w_wait_begin(t, &x.epoch);
 
-    if (rc)
-        return rc;
-    spin_lock(&q->lock);
-    rc = q->shut ? -ESHUTDOWN : put_now(q, item, &wake);
-    if (rc == -EAGAIN)
+    if (likely(rc == 0))
         list_push_back(&q->putters, &x.node);
     spin_unlock(&q->lock);
-    if (rc != -EAGAIN) {
-        w_wait_abort(t);
-        if (wake)
-            w_ready(wake);
+    if (unlikely(rc))
         return rc;
-    }
     rc = waitq_wait(&x, &q->lock, "queue put");
     return rc ? rc : x.status;
 }
 
 int weft_queue_put(weft_queue *qp, void *item)
 {
+    struct queue *q = Q(qp);
     struct worker *w = w_worker();
-    struct weft_task *t = w ? w->current : NULL;
+    struct weft_task *t = w ? w->current : NULL, *wake = NULL;
     int rc;
 
     if (unlikely(!t))
@@ -194,8 +187,14 @@ int weft_queue_put(weft_queue *qp, void *item)
     rc = w_cancel_error(t);
     if (unlikely(rc))
         return rc;
-    rc = weft_queue_tryput(qp, item);
-    return rc == -EAGAIN ? wait_put(Q(qp), t, item) : rc;
+    spin_lock(&q->lock);
+    rc = q->shut ? -ESHUTDOWN : put_now(q, item, &wake);
+    if (rc == -EAGAIN)
+        return wait_put(q, t, item);
+    spin_unlock(&q->lock);
+    if (wake)
+        w_ready(wake);
+    return rc;
 }
 
 /* ---- get --------------------------------------------------------------- */
@@ -238,25 +237,17 @@ int weft_queue_tryget(weft_queue *qp, void **item)
     return rc;
 }
 
+/* Under the lock, which it gives back: waits for an item. */
 static int wait_get(struct queue *q, struct weft_task *t, void **item)
 {
     struct waiter x = {.task = t};
-    struct weft_task *wake = NULL;
     int rc = w_wait_begin(t, &x.epoch);
 
-    if (rc)
-        return rc;
-    spin_lock(&q->lock);
-    rc = get_now(q, item, &wake);
-    if (rc == -EAGAIN)
+    if (likely(rc == 0))
         list_push_back(&q->getters, &x.node);
     spin_unlock(&q->lock);
-    if (rc != -EAGAIN) {
-        w_wait_abort(t);
-        if (wake)
-            w_ready(wake);
+    if (unlikely(rc))
         return rc;
-    }
     rc = waitq_wait(&x, &q->lock, "queue get");
     if (rc == 0 && x.status == 0)
         *item = x.value;
@@ -265,8 +256,9 @@ static int wait_get(struct queue *q, struct weft_task *t, void **item)
 
 int weft_queue_get(weft_queue *qp, void **item)
 {
+    struct queue *q = Q(qp);
     struct worker *w = w_worker();
-    struct weft_task *t = w ? w->current : NULL;
+    struct weft_task *t = w ? w->current : NULL, *wake = NULL;
     int rc;
 
     if (unlikely(!t))
@@ -275,8 +267,14 @@ int weft_queue_get(weft_queue *qp, void **item)
     rc = w_cancel_error(t);
     if (unlikely(rc))
         return rc;
-    rc = weft_queue_tryget(qp, item);
-    return rc == -EAGAIN ? wait_get(Q(qp), t, item) : rc;
+    spin_lock(&q->lock);
+    rc = get_now(q, item, &wake);
+    if (rc == -EAGAIN)
+        return wait_get(q, t, item);
+    spin_unlock(&q->lock);
+    if (wake)
+        w_ready(wake);
+    return rc;
 }
 
 /* ---- the rest ---------------------------------------------------------- */
