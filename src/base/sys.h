@@ -243,6 +243,11 @@ static inline int sys_eventfd(void)
     return SYS_RET(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
+static inline int sys_membarrier(int cmd)
+{
+    return (int)SYS_RET(syscall(SYS_membarrier, cmd, 0, 0));
+}
+
 static inline void sys_yield(void)
 {
     (void)sched_yield();

@@ -143,8 +143,8 @@ static void cancel(void *arg)
     struct group *g = arg;
     struct chain c = {0, 0, 0};
 
-    w_family_cancel(&g->family, &c);
-    store_seq_cst(&g->owner->attention, 1); /* D1 of park.h */
+    store_release(&g->owner->attention, 1);
+    w_family_cancel(&g->family, &c); /* with the fence that this needs too */
     w_cancel_wait(g->owner, g->scope.depth, &c);
     if (c.n)
         w_submit(g->rt, c);

@@ -4,17 +4,6 @@
 #include "base/sys.h"
 #include "core/worker.h"
 
-static uint64_t wait_open(struct weft_task *t, unsigned shield,
-                          enum wait_state state)
-{
-    uint64_t epoch = WAIT_EPOCH(load_relaxed(&t->wait)) + 1;
-    uint64_t word = epoch << WAIT_EPOCH_SHIFT |
-                    (uint64_t)shield << WAIT_SHIELD_SHIFT | state;
-
-    (void)swap_seq_cst(&t->wait, word); /* D1 */
-    return WAIT_EPOCH(word);
-}
-
 /* Only a task that suspends can need to be found by a cancelled family; one
  * that never does costs no link. */
 static void join_family(struct weft_task *t)
@@ -28,28 +17,20 @@ static void join_family(struct weft_task *t)
     spin_unlock(&f->lock);
 }
 
-int w_wait_begin(struct weft_task *t, uint64_t *epoch)
+bool w_wait_prepare(struct weft_task *t)
 {
-    int rc;
-
     if (unlikely(!w_can_suspend(w_worker())))
-        return -ENOMEM;
+        return false;
     if (unlikely(!(t->flags & TASK_LINKED)))
         join_family(t);
-    *epoch = wait_open(t, t->shield, WAIT_PARKING);
-    rc = w_cancel_error(t); /* D1 */
-    if (unlikely(rc))
-        w_wait_abort(t);
-    return rc;
+    return true;
 }
 
 uint64_t w_wait_begin_shielded(struct weft_task *t)
 {
     /* A join cannot fail: others will give stacks back. */
-    while (unlikely(!w_can_suspend(w_worker())))
+    while (unlikely(!w_wait_prepare(t)))
         sys_sleep(WEFT_MS);
-    if (unlikely(!(t->flags & TASK_LINKED)))
-        join_family(t);
     return wait_open(t, SHIELD_ALL, WAIT_PARKING);
 }
 
@@ -91,7 +72,7 @@ bool w_wait(struct weft_task *t, const char *why)
     return !(x & WAIT_CANCELLED);
 }
 
-static bool claim(struct weft_task *t, uint64_t x)
+bool w_claim_slow(struct weft_task *t, uint64_t x)
 {
     uint64_t epoch = WAIT_EPOCH(x);
 
@@ -110,18 +91,11 @@ static bool claim(struct weft_task *t, uint64_t x)
     return false;
 }
 
-bool w_claim(struct weft_task *t, uint64_t epoch)
-{
-    uint64_t x = load_acquire(&t->wait);
-
-    return WAIT_EPOCH(x) == epoch && claim(t, x);
-}
-
 bool w_claim_low(struct weft_task *t, uint32_t epoch)
 {
     uint64_t x = load_acquire(&t->wait);
 
-    return (WAIT_EPOCH(x) & INT32_MAX) == epoch && claim(t, x);
+    return (WAIT_EPOCH(x) & INT32_MAX) == epoch && w_claim_slow(t, x);
 }
 
 /* True: the task must be queued by the caller. */

@@ -30,11 +30,12 @@
  * Ordering
  *   O1  claim cas acq_rel -> resumed task: load acquire (what the waker wrote)
  *   O2  commit cas acq_rel -> claimer: load acquire (the saved context)
- *   D1  begin: swap wait to PARKING (SC); load attention, family's cancelled
+ *   D1  begin: store wait PARKING; light fence; load attention, family's
+ *       cancelled
  *       against
- *       canceller: store cancelled, attention (SC); load wait (SC).
+ *       canceller: store cancelled, attention; heavy fence; load wait.
  *       Either the task sees the cancellation before it waits or the canceller
- *       sees it waiting.
+ *       sees it waiting. (base/barrier.h: the rare side pays.)
  * Lifetime  Records are type-stable (task.h); a stale (task, epoch) fails.
  * Wrap      43 bits of epoch: a day of nothing but waits at 1e8 a second.
  *           Groups keep 31 of them, for a token that lives nanoseconds.
@@ -47,6 +48,7 @@
 #ifndef WEFT_CORE_PARK_H
 #define WEFT_CORE_PARK_H
 
+#include "base/barrier.h"
 #include "core/inject.h"
 #include "core/task.h"
 
@@ -85,8 +87,10 @@ struct waiter {
 };
 
 /* Begins a wait of the running task t: from here on its epoch (in *epoch) may
- * be claimed. 0, or the error of a cancelled scope: then there is no wait. */
-W_MUST_CHECK int w_wait_begin(struct weft_task *t, uint64_t *epoch);
+ * be claimed. 0, or the error of a cancelled scope, or -ENOMEM (no stack to go
+ * on with): then there is no wait. */
+static inline W_MUST_CHECK int w_wait_begin(struct weft_task *t,
+                                            uint64_t *epoch);
 
 /* A wait that nothing can cancel. */
 uint64_t w_wait_begin_shielded(struct weft_task *t);
@@ -101,7 +105,7 @@ void w_wait_abort(struct weft_task *t);
 
 /* Any thread: tries to end the wait. True: the caller decided it and owes
  * w_ready (or w_ready_later) once it holds no lock that the task may need. */
-W_MUST_CHECK bool w_claim(struct weft_task *t, uint64_t epoch);
+static inline W_MUST_CHECK bool w_claim(struct weft_task *t, uint64_t epoch);
 
 /* The same with 31 bits of the epoch. */
 W_MUST_CHECK bool w_claim_low(struct weft_task *t, uint32_t epoch);
@@ -116,6 +120,12 @@ void w_ready_later(struct chain *c, struct weft_task *t);
  * scopes. The cancelling flags must be set before (D1). */
 void w_cancel_wait(struct weft_task *t, unsigned depth, struct chain *c);
 
+/* Between the two by the canceller, which may mark several before. */
+static inline void w_cancel_fence(void)
+{
+    fence_heavy(); /* D1 */
+}
+
 /* 0, or what a waiting call of the running task t must return now. */
 static inline int w_cancel_error(struct weft_task *t);
 
@@ -129,10 +139,51 @@ int w_cancel_error_slow(struct weft_task *t);
 
 static inline int w_cancel_error(struct weft_task *t)
 {
-    if (likely(!load_seq_cst(&t->attention) &&
-               !load_seq_cst(&t->family->cancelled)))
+    if (likely(!load_acquire(&t->attention) &&
+               !load_acquire(&t->family->cancelled)))
         return 0;
     return w_cancel_error_slow(t);
+}
+
+/* For a task that waits for the first time, or a worker without a stack to go
+ * on with. False: no stack. */
+bool w_wait_prepare(struct weft_task *t);
+bool w_claim_slow(struct weft_task *t, uint64_t seen);
+
+static inline uint64_t wait_open(struct weft_task *t, unsigned shield,
+                                 enum wait_state state)
+{
+    uint64_t epoch = WAIT_EPOCH(load_relaxed(&t->wait)) + 1;
+
+    store_release(&t->wait, epoch << WAIT_EPOCH_SHIFT |
+                                (uint64_t)shield << WAIT_SHIELD_SHIFT | state);
+    fence_light(); /* D1 */
+    return epoch;
+}
+
+static inline int w_wait_begin(struct weft_task *t, uint64_t *epoch)
+{
+    int rc;
+
+    if (unlikely(!w_wait_prepare(t)))
+        return -ENOMEM;
+    *epoch = wait_open(t, t->shield, WAIT_PARKING);
+    rc = w_cancel_error(t); /* D1 */
+    if (unlikely(rc))
+        w_wait_abort(t);
+    return rc;
+}
+
+static inline bool w_claim(struct weft_task *t, uint64_t epoch)
+{
+    uint64_t x = load_acquire(&t->wait);
+
+    if (unlikely(WAIT_EPOCH(x) != epoch))
+        return false;
+    if (likely(WAIT_STATE(x) == WAIT_PARKED) &&
+        cas_acq_rel(&t->wait, &x, wait_set_state(x, WAIT_CLAIMED))) /* O1 O2 */
+        return true;
+    return WAIT_EPOCH(x) == epoch && w_claim_slow(t, x);
 }
 
 #endif

@@ -292,6 +292,7 @@ int weft_runtime_open(weft_runtime **out, const struct weft_options *opts)
     if (!rt)
         return -ENOMEM;
     (void)pthread_once(&fork_once, watch_forks);
+    w_barrier_open();
     memset(rt, 0, sizeof *rt);
     list_init(&rt->calls);
     (void)pthread_getaffinity_np(pthread_self(), sizeof rt->affinity,

@@ -55,21 +55,23 @@ int w_cancel_error_slow(struct weft_task *t)
         else if (state & SCOPE_EXPIRED)
             rc = -ETIMEDOUT;
     }
-    if (load_seq_cst(&t->cancelled) || load_seq_cst(&t->family->cancelled))
+    if (load_acquire(&t->cancelled) || load_acquire(&t->family->cancelled))
         rc = -ECANCELED;
     return rc;
 }
 
 void w_task_cancel(struct weft_task *t, struct chain *c)
 {
-    store_seq_cst(&t->cancelled, 1);
-    store_seq_cst(&t->attention, 1); /* D1 of park.h */
+    store_release(&t->cancelled, 1);
+    store_release(&t->attention, 1);
+    w_cancel_fence();
     w_cancel_wait(t, 0, c);
 }
 
 void w_family_cancel(struct family *f, struct chain *c)
 {
-    store_seq_cst(&f->cancelled, 1); /* D1 of park.h */
+    store_release(&f->cancelled, 1);
+    w_cancel_fence();
     spin_lock(&f->lock);
     if (f->tasks.next)
         list_each(n, &f->tasks)
@@ -84,7 +86,8 @@ static int64_t expire(struct timer *timer, struct worker *w, struct chain *c)
 
     (void)w;
     (void)or_acq_rel(&s->state, SCOPE_EXPIRED);
-    store_seq_cst(&s->task->attention, 1); /* D1 of park.h */
+    store_release(&s->task->attention, 1);
+    w_cancel_fence();
     w_cancel_wait(s->task, s->depth, c);
     return 0;
 }
@@ -97,7 +100,7 @@ static void set_deadline(struct scope *s, int64_t when)
         return;
     if (when <= 0) { /* passed, whatever the clock says */
         store_relaxed(&s->state, SCOPE_EXPIRED);
-        store_seq_cst(&s->task->attention, 1);
+        store_release(&s->task->attention, 1);
         return;
     }
     w_timer_arm(&w->timers, &s->timer, when, expire);

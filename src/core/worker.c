@@ -14,6 +14,7 @@
 
 #define CACHE_MAX 64u
 #define INLINE_ROOM_MIN ((size_t)16384)
+#define SLOT_HELD_NS (100 * WEFT_US)
 #define TINY_NS 200
 #define NAP_MIN (10 * WEFT_US)
 #define NAP_MAX (100 * WEFT_US)
@@ -62,7 +63,7 @@ void w_worker_push(struct worker *w, w_entry e)
 
 void w_worker_ready(struct worker *w, w_entry e)
 {
-    w_entry old = swap_acq_rel(&w->slot, e);
+    w_entry old = slot_put(&w->slot, e);
 
     if (old)
         w_worker_push(w, old);
@@ -108,23 +109,18 @@ static void submit_own(struct worker *w, struct chain c)
         w_notify(w->thread.rt, w->index);
 }
 
-static w_entry take_slot(struct worker *w)
-{
-    return load_relaxed(&w->slot) ? swap_acquire(&w->slot, 0) : 0;
-}
-
 static w_entry take_local(struct worker *w)
 {
     w_entry e;
 
-    if (w->lifo_runs < LIFO_RUNS_MAX && (e = take_slot(w))) {
+    if (w->lifo_runs < LIFO_RUNS_MAX && (e = slot_take(&w->slot))) {
         w->lifo_runs++;
         return e; /* inherits what is left of the budget */
     }
     w->lifo_runs = 0;
     e = runq_take(&w->runq);
     if (!e)
-        e = take_slot(w);
+        e = slot_take(&w->slot);
     if (e) {
         w->budget = BUDGET;
         w->run_start = 0;
@@ -156,10 +152,10 @@ static w_entry take_inject(struct worker *w)
 
 bool w_worker_take_entry(struct worker *w, struct weft_task *t)
 {
-    w_entry e = (w_entry)t | ENTRY_NEW, seen = e;
+    w_entry e = (w_entry)t | ENTRY_NEW, seen;
 
-    if (load_relaxed(&w->slot) == e)
-        return cas_acquire(&w->slot, &seen, 0);
+    if (slot_remove(&w->slot, e))
+        return true;
     if (runq_peek_newest(&w->runq) != e ||
         !runq_take_newest(&w->runq, &seen, 1))
         return false;
@@ -198,7 +194,7 @@ static bool is_child(w_entry e, struct group *g)
 
 w_entry w_worker_take_child(struct worker *w, struct group *g)
 {
-    w_entry e = take_slot(w);
+    w_entry e = slot_take(&w->slot);
 
     if (e) {
         if (is_child(e, g))
@@ -334,8 +330,8 @@ static w_entry rescue(struct worker *w, unsigned k, int64_t now)
     if (w->seen_tick[k] != tick) {
         w->seen_tick[k] = tick;
         w->seen_at[k] = now;
-    } else if (now - w->seen_at[k] > 100000 && load_relaxed(&v->slot) &&
-               (e = swap_acquire(&v->slot, 0))) {
+    } else if (now - w->seen_at[k] > SLOT_HELD_NS &&
+               (e = slot_steal(&v->slot))) {
         COUNT(w->steals);
         return e;
     }
@@ -482,7 +478,7 @@ static w_entry pick(struct worker *w)
         if ((e = take_local(w)) || (e = take_inject(w)))
             break;
         w_worker_flush(w);
-        if (!runq_looks_empty(&w->runq) || load_relaxed(&w->slot))
+        if (!runq_looks_empty(&w->runq) || slot_full(&w->slot))
             continue; /* an owner that was waiting for its children */
         if (rt->n_workers > 1 && (e = search(w)))
             break;
@@ -594,7 +590,7 @@ static void yield_commit(struct worker *w, struct weft_task *t, void *arg)
 
 static void yield(struct worker *w)
 {
-    if (!load_relaxed(&w->slot) && runq_looks_empty(&w->runq) &&
+    if (!slot_full(&w->slot) && runq_looks_empty(&w->runq) &&
         w->picks > 1 && w->inject_left > 1) {
         w->picks--;
         w->inject_left--;

@@ -12,6 +12,7 @@
 #include "core/park.h"
 #include "core/poll.h"
 #include "core/runq.h"
+#include "core/slot.h"
 #include "core/stack.h"
 #include "core/task.h"
 #include "core/thread.h"
@@ -78,7 +79,7 @@ struct worker {
     _Atomic int64_t last_poll; /* clock */
     _Atomic(struct weft_task *) running; /* for the monitor */
 
-    alignas(W_ISOLATED) _Atomic w_entry slot; /* A: runs next */
+    alignas(W_ISOLATED) struct slot slot; /* runs next */
     struct runq runq;
     alignas(W_ISOLATED) struct timers timers;
     alignas(W_ISOLATED) struct poller poller;
