@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* A worker's ready tasks, from the inside: its slot, its ring, and what goes
+ * over. Owner only. */
+#ifndef WEFT_CORE_READY_H
+#define WEFT_CORE_READY_H
+
+#include "core/worker.h"
+
+/* Makes room by giving the ring's newer half, and e, to the shared queue. */
+void w_ready_spill(struct worker *w, w_entry e);
+
+/* At the tail; wakes nobody. */
+static inline void ready_push(struct worker *w, w_entry e)
+{
+    if (unlikely(!runq_push(&w->runq, e)))
+        w_ready_spill(w, e);
+}
+
+/* What runs next of this worker's own, or 0. */
+static inline w_entry ready_take(struct worker *w)
+{
+    w_entry e;
+
+    if (w->lifo_runs < LIFO_RUNS_MAX && (e = slot_take(&w->slot))) {
+        w->lifo_runs++;
+        return e; /* inherits what is left of the budget */
+    }
+    w->lifo_runs = 0;
+    e = runq_take(&w->runq);
+    if (!e)
+        e = slot_take(&w->slot);
+    if (e) {
+        w->budget = BUDGET;
+        w->run_start = 0;
+    }
+    return e;
+}
+
+/* A chain from the shared queue: the first is returned, the rest pushed. */
+w_entry w_ready_take_shared(struct worker *w);
+
+/* From the loop, which will run one of them itself. */
+void w_ready_submit(struct worker *w, struct chain c);
+
+/* What the loop runs next; sleeps while there is nothing. 0: the runtime
+ * ends. */
+w_entry w_pick(struct worker *w);
+
+#endif
