@@ -117,6 +117,16 @@ static inline ssize_t sys_write(int fd, const void *buf, size_t n)
     return SYS_RET(write(fd, buf, n));
 }
 
+static inline ssize_t sys_pread(int fd, void *buf, size_t n, off_t off)
+{
+    return SYS_RET(pread(fd, buf, n, off));
+}
+
+static inline int sys_unlink(const char *path)
+{
+    return SYS_RET(unlink(path));
+}
+
 static inline ssize_t sys_readv(int fd, const struct iovec *v, int n)
 {
     return SYS_RET(readv(fd, v, n));

@@ -214,7 +214,20 @@ static struct watch *cell_fire(struct cell *c, uint32_t dirs,
     return fired;
 }
 
-static void fire(struct cell *c, uint32_t dirs, int status, struct worker *w,
+/* With no lock held. */
+static void finish(struct watch *fired, struct weft_task *woken[2],
+                   struct worker *w, struct chain *chain)
+{
+    for (int d = 0; d < 2; d++)
+        if (woken[d])
+            w_ready_later(chain, woken[d]);
+    if (fired) {
+        (void)w_timer_disarm(&fired->timer);
+        watch_submit(fired, w, chain);
+    }
+}
+
+static void fire(struct cell *c, uint32_t dirs, struct worker *w,
                  struct chain *chain, uint32_t gen, uint32_t hup)
 {
     struct weft_task *woken[2] = {NULL, NULL};
@@ -224,16 +237,10 @@ static void fire(struct cell *c, uint32_t dirs, int status, struct worker *w,
     if (c->gen == gen && !c->closed) {
         if (hup)
             store_release(&c->hup, 1);
-        fired = cell_fire(c, dirs, woken, status);
+        fired = cell_fire(c, dirs, woken, 0);
     }
     spin_unlock(&c->lock);
-    for (int d = 0; d < 2; d++)
-        if (woken[d])
-            w_ready_later(chain, woken[d]);
-    if (fired) {
-        (void)w_timer_disarm(&fired->timer);
-        watch_submit(fired, w, chain);
-    }
+    finish(fired, woken, w, chain);
 }
 
 static void on_event(struct worker *w, const struct epoll_event *e,
@@ -247,7 +254,7 @@ static void on_event(struct worker *w, const struct epoll_event *e,
         dirs |= 1u << DIR_READ;
     if ((e->events & EPOLLOUT) || ends)
         dirs |= 1u << DIR_WRITE;
-    fire(cell, dirs, 0, w, c, (uint32_t)e->data.u64,
+    fire(cell, dirs, w, c, (uint32_t)e->data.u64,
          ends | (e->events & EPOLLRDHUP));
 }
 
@@ -324,33 +331,34 @@ static int add(struct cell *c, uint32_t events)
     return rc;
 }
 
-void w_cell_close(struct cell *c)
+void w_cell_wake(struct cell *c, int status)
 {
     struct weft_task *woken[2] = {NULL, NULL};
     struct chain chain = {0, 0, 0};
-    struct cell_table *ct = &c->rt->cells;
-    struct worker *w = w_worker();
     struct watch *fired;
+
+    spin_lock(&c->lock);
+    fired = cell_fire(c, 3, woken, status);
+    spin_unlock(&c->lock);
+    finish(fired, woken, w_worker(), &chain);
+    if (chain.n)
+        w_submit(c->rt, chain);
+}
+
+void w_cell_close(struct cell *c)
+{
+    struct cell_table *ct = &c->rt->cells;
 
     spin_lock(&c->lock);
     if (c->home) {
         (void)ctl(c, EPOLL_CTL_DEL, 0);
         sub_relaxed(&c->home->fds, 1);
     }
-    fired = cell_fire(c, 3, woken, -EBADF);
     c->closed = true;
     c->home = NULL;
     c->gen++;
     spin_unlock(&c->lock);
-    for (int d = 0; d < 2; d++)
-        if (woken[d])
-            w_ready_later(&chain, woken[d]);
-    if (fired) {
-        (void)w_timer_disarm(&fired->timer);
-        watch_submit(fired, w, &chain);
-    }
-    if (chain.n)
-        w_submit(c->rt, chain);
+    w_cell_wake(c, -EBADF);
     spin_lock(&ct->lock);
     c->next_free = ct->free;
     ct->free = c;
@@ -359,7 +367,40 @@ void w_cell_close(struct cell *c)
 
 /* ---- waiting ----------------------------------------------------------- */
 
-int w_cell_wait(struct cell *c, int dir, uint32_t seen)
+/* Puts x where `dirs` will find it. 0, 1 (an edge came already), an error. */
+static int wait_link(struct cell *c, uint32_t dirs, const uint32_t seen[2],
+                     struct waiter *x)
+{
+    int rc = 0;
+
+    spin_lock(&c->lock);
+    if (c->closed)
+        rc = -EBADF;
+    else if (((dirs & 1) && c->waiter[0]) || ((dirs & 2) && c->waiter[1]))
+        rc = -EBUSY;
+    else if (!c->home)
+        rc = add(c, EVENTS_BOTH);
+    for (int d = 0; rc == 0 && d < 2; d++)
+        if ((dirs >> d & 1) && load_relaxed(&c->tick[d]) != seen[d])
+            rc = 1;
+    for (int d = 0; rc == 0 && d < 2; d++)
+        if (dirs >> d & 1)
+            c->waiter[d] = x;
+    spin_unlock(&c->lock);
+    return rc;
+}
+
+static void wait_unlink(struct cell *c, struct waiter *x)
+{
+    spin_lock(&c->lock);
+    for (int d = 0; d < 2; d++)
+        if (c->waiter[d] == x)
+            c->waiter[d] = NULL;
+    spin_unlock(&c->lock);
+}
+
+static int cell_wait(struct cell *c, uint32_t dirs, const uint32_t seen[2],
+                     const char *why)
 {
     struct weft_task *t = w_current();
     struct waiter x = {.task = t};
@@ -367,29 +408,29 @@ int w_cell_wait(struct cell *c, int dir, uint32_t seen)
 
     if (rc)
         return rc;
-    spin_lock(&c->lock);
-    if (c->closed)
-        rc = -EBADF;
-    else if (c->waiter[dir])
-        rc = -EBUSY;
-    else if (!c->home)
-        rc = add(c, EVENTS_BOTH);
-    if (rc == 0 && load_relaxed(&c->tick[dir]) == seen)
-        c->waiter[dir] = &x;
-    else
-        rc = rc ? rc : 1;
-    spin_unlock(&c->lock);
+    rc = wait_link(c, dirs, seen, &x);
     if (rc) {
         w_wait_abort(t);
         return rc == 1 ? 0 : rc;
     }
-    if (w_wait(t, dir == DIR_READ ? "read" : "write"))
+    if (w_wait(t, why)) {
+        if (dirs == 3)
+            wait_unlink(c, &x); /* of the other direction */
         return x.status;
-    spin_lock(&c->lock);
-    if (c->waiter[dir] == &x)
-        c->waiter[dir] = NULL;
-    spin_unlock(&c->lock);
+    }
+    wait_unlink(c, &x);
     return w_cancel_error(t);
+}
+
+int w_cell_wait(struct cell *c, int dir, uint32_t seen)
+{
+    return cell_wait(c, 1u << dir, (uint32_t[2]){seen, seen},
+                     dir == DIR_READ ? "read" : "write");
+}
+
+int w_cell_wait2(struct cell *c, const uint32_t seen[2])
+{
+    return cell_wait(c, 3, seen, "read or write");
 }
 
 /* Puts x into its cell. 0, 1 (it must fire now) or an error. */

@@ -112,6 +112,12 @@ static inline uint32_t cell_seen(struct cell *c, uint32_t dirs)
  * -EBADF, -ENOMEM, -ENOSPC. */
 W_MUST_CHECK int w_cell_wait(struct cell *c, int dir, uint32_t seen);
 
+/* Waits until either tick is not what was seen. The same results. */
+W_MUST_CHECK int w_cell_wait2(struct cell *c, const uint32_t seen[2]);
+
+/* Wakes who waits on c, and fires its watch, with `status`. Any thread. */
+void w_cell_wake(struct cell *c, int status);
+
 /* Arms w on c: fires once cell_seen(c, dirs) is not `seen` (dirs: 1 << DIR_),
  * or at the deadline. 0 or an error as above; after 0 the watch may have fired
  * already. */

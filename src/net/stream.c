@@ -1,0 +1,665 @@
+/* SPDX-License-Identifier: MIT */
+/* Streams: a socket or pipe, read through a buffer that exists only while it
+ * holds something, written straight through.
+ *
+ * Every operation tries the system call first. A read that got less than it
+ * asked for has emptied the socket, so the next one waits at once for the next
+ * edge instead of asking for EAGAIN; unless an end was signalled, which may
+ * have come with the same edge.
+ *
+ * Closing while another task is inside a call is allowed: the last one out
+ * frees the stream. */
+#include "net/stream.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#include "base/sys.h"
+
+/* ---- life -------------------------------------------------------------- */
+
+int w_stream_make(struct weft_stream **out, int fd, bool socket)
+{
+    struct weft_runtime *rt = weft_runtime_self();
+    struct weft_stream *s;
+    int rc;
+
+    if (!rt)
+        return -EPERM;
+    s = sys_calloc(1, sizeof *s);
+    if (!s)
+        return -ENOMEM;
+    rc = w_cell_open(rt, fd, &s->cell);
+    if (rc < 0) {
+        sys_free(s);
+        return rc;
+    }
+    s->fd = fd;
+    s->socket = socket;
+    *out = s;
+    return 0;
+}
+
+int weft_stream_attach(weft_stream **out, int fd)
+{
+    struct stat st;
+    int flags, rc = sys_fstat(fd, &st);
+
+    if (rc < 0)
+        return rc;
+    flags = sys_fcntl(fd, F_GETFL, 0);
+    if (flags < 0)
+        return flags;
+    rc = sys_fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    if (rc < 0)
+        return rc;
+    return w_stream_make(out, fd, S_ISSOCK(st.st_mode));
+}
+
+static void destroy(struct weft_stream *s)
+{
+    w_cell_close(s->cell);
+    (void)sys_close(s->fd);
+    sys_free(s->in);
+    sys_free(s->out);
+    sys_free(s);
+}
+
+/* Claims one direction; each call is paired with leave(). */
+static int enter(struct weft_stream *s, int dir)
+{
+    struct worker *w = w_worker();
+    bool *busy = dir == DIR_READ ? &s->reading : &s->writing;
+    int rc = 0;
+
+    if (unlikely(!w || !w->current))
+        return -EPERM;
+    w_budget(w);
+    rc = w_cancel_error(w_current());
+    if (unlikely(rc))
+        return rc;
+    spin_lock(&s->lock);
+    if (unlikely(s->closed))
+        rc = -EBADF;
+    else if (unlikely(*busy))
+        rc = -EBUSY;
+    else
+        *busy = true;
+    spin_unlock(&s->lock);
+    return rc;
+}
+
+static void leave(struct weft_stream *s, int dir)
+{
+    bool last;
+
+    spin_lock(&s->lock);
+    if (dir == DIR_READ)
+        s->reading = false;
+    else
+        s->writing = false;
+    last = s->closed && !s->reading && !s->writing;
+    spin_unlock(&s->lock);
+    if (unlikely(last))
+        destroy(s);
+}
+
+static int flush_now(struct weft_stream *s, bool wait, int flags);
+
+void weft_close(weft_stream *s)
+{
+    bool inside;
+
+    if (!s)
+        return;
+    if (s->out_n && !s->writing)
+        (void)flush_now(s, false, 0);
+    (void)w_watch_disarm(&s->watch);
+    spin_lock(&s->lock);
+    s->closed = true;
+    inside = s->reading || s->writing;
+    spin_unlock(&s->lock);
+    if (inside)
+        w_cell_wake(s->cell, -EBADF);
+    else
+        destroy(s);
+}
+
+int weft_stream_fd(const weft_stream *s)
+{
+    return s->fd;
+}
+
+int weft_stream_peer(const weft_stream *s, char *buf, size_t n)
+{
+    struct addr a = {.len = sizeof a.storage};
+    int rc;
+
+    if (!s->socket)
+        return -ENOTCONN;
+    memset(&a.storage, 0, sizeof a.storage);
+    rc = sys_getpeername(s->fd, &a.sa, &a.len);
+    return rc < 0 ? -ENOTCONN : w_addr_format(&a, buf, n);
+}
+
+/* ---- reading ----------------------------------------------------------- */
+
+/* At least one byte into the caller's memory, 0 at the end, or an error. */
+static ssize_t fill(struct weft_stream *s, char *buf, size_t n)
+{
+    for (;;) {
+        uint32_t tick = cell_tick(s->cell, DIR_READ);
+        ssize_t got;
+
+        if (s->drained && tick == s->seen && !load_acquire(&s->cell->hup)) {
+            got = -EAGAIN;
+        } else {
+            got = s->socket ? sys_recv(s->fd, buf, n, 0)
+                            : sys_read(s->fd, buf, n);
+            s->drained = got == -EAGAIN ||
+                         (s->socket && got > 0 && (size_t)got < n);
+            s->seen = tick;
+        }
+        if (got == -EINTR)
+            continue;
+        if (got != -EAGAIN)
+            return got;
+        got = w_cell_wait(s->cell, DIR_READ, tick);
+        if (got < 0)
+            return got;
+        if (unlikely(s->closed))
+            return -EBADF;
+    }
+}
+
+static size_t buffered(const struct weft_stream *s)
+{
+    return s->in_end - s->in_start;
+}
+
+size_t weft_stream_buffered(const weft_stream *s)
+{
+    return buffered(s);
+}
+
+static size_t take(struct weft_stream *s, void *buf, size_t n)
+{
+    size_t have = buffered(s);
+
+    if (n > have)
+        n = have;
+    if (n)
+        memcpy(buf, s->in + s->in_start, n);
+    s->in_start += (uint32_t)n;
+    if (s->in_start == s->in_end)
+        s->in_start = s->in_end = 0;
+    return n;
+}
+
+/* More bytes behind those that are there. 0: end. -EMSGSIZE: no room. */
+static ssize_t fill_buffer(struct weft_stream *s)
+{
+    ssize_t got;
+
+    if (!s->in && !(s->in = sys_malloc(STREAM_BUFFER)))
+        return -ENOMEM;
+    if (s->in_start) {
+        memmove(s->in, s->in + s->in_start, buffered(s));
+        s->in_end -= s->in_start;
+        s->in_start = 0;
+    }
+    if (s->in_end == STREAM_BUFFER)
+        return -EMSGSIZE;
+    got = fill(s, s->in + s->in_end, STREAM_BUFFER - s->in_end);
+    if (got > 0)
+        s->in_end += (uint32_t)got;
+    return got;
+}
+
+static ssize_t read_some(struct weft_stream *s, void *buf, size_t n)
+{
+    return buffered(s) ? (ssize_t)take(s, buf, n) : fill(s, buf, n);
+}
+
+ssize_t weft_read(weft_stream *s, void *buf, size_t n)
+{
+    ssize_t rc = enter(s, DIR_READ);
+
+    if (rc < 0)
+        return rc;
+    rc = n ? read_some(s, buf, n) : 0;
+    leave(s, DIR_READ);
+    return rc;
+}
+
+ssize_t weft_readn(weft_stream *s, void *buf, size_t n)
+{
+    ssize_t rc = enter(s, DIR_READ);
+    size_t done = 0;
+
+    if (rc < 0)
+        return rc;
+    while (done < n) {
+        rc = read_some(s, (char *)buf + done, n - done);
+        if (rc <= 0)
+            break;
+        done += (size_t)rc;
+    }
+    leave(s, DIR_READ);
+    return rc < 0 ? rc : (ssize_t)done;
+}
+
+static ssize_t read_line(struct weft_stream *s, char *buf, size_t n)
+{
+    size_t searched = 0, len;
+
+    for (;;) {
+        char *line = s->in + s->in_start, *end;
+        ssize_t rc;
+
+        len = buffered(s);
+        end = len > searched ? memchr(line + searched, '\n', len - searched)
+                             : NULL;
+        if (end) {
+            len = (size_t)(end - line) + 1;
+            break;
+        }
+        searched = len;
+        if (len >= n - 1)
+            return -EMSGSIZE;
+        rc = fill_buffer(s);
+        if (rc < 0)
+            return rc;
+        if (rc == 0)
+            break;
+    }
+    if (len > n - 1)
+        return -EMSGSIZE;
+    take(s, buf, len);
+    buf[len] = 0;
+    return (ssize_t)len;
+}
+
+ssize_t weft_readline(weft_stream *s, char *buf, size_t n)
+{
+    ssize_t rc;
+
+    if (n < 2)
+        return -EINVAL;
+    rc = enter(s, DIR_READ);
+    if (rc < 0)
+        return rc;
+    rc = read_line(s, buf, n);
+    leave(s, DIR_READ);
+    return rc;
+}
+
+int weft_stream_watch(weft_stream *s, int64_t deadline, weft_fn *fn, void *arg)
+{
+    struct worker *w = w_worker();
+    uint32_t now = cell_tick(s->cell, DIR_READ);
+
+    if (!w || !w->current)
+        return -EPERM;
+    if (s->closed)
+        return -EBADF;
+    if (s->reading)
+        return -EBUSY;
+    /* Registration reports what is there. Later on, unless the socket is known
+     * to be empty, something may be there without an edge to come: a value that
+     * the tick does not have makes the watch fire at once. */
+    if (buffered(s) || load_acquire(&s->cell->hup) ||
+        (s->cell->home && !(s->drained && now == s->seen)))
+        now--;
+    if (!buffered(s)) {
+        sys_free(s->in);
+        s->in = NULL;
+        s->in_start = s->in_end = 0;
+    }
+    return w_cell_watch(s->cell, &s->watch, 1u << DIR_READ, now, deadline, fn,
+                        arg);
+}
+
+int weft_stream_watch_result(const weft_stream *s)
+{
+    return s->watch.result;
+}
+
+/* ---- writing ----------------------------------------------------------- */
+
+/* MSG_NOSIGNAL keeps SIGPIPE away from sockets. A pipe has no such flag: a
+ * signal that the write would raise is taken back before it is let through. */
+static ssize_t pipe_writev(int fd, const struct iovec *v, int n)
+{
+    sigset_t pipe_set, pending, old;
+    struct timespec zero = {0, 0};
+    bool had;
+    ssize_t rc;
+
+    sigemptyset(&pipe_set);
+    sigaddset(&pipe_set, SIGPIPE);
+    (void)sigpending(&pending);
+    had = sigismember(&pending, SIGPIPE);
+    (void)pthread_sigmask(SIG_BLOCK, &pipe_set, &old);
+    rc = sys_writev(fd, v, n);
+    if (rc == -EPIPE && !had)
+        while (sigtimedwait(&pipe_set, NULL, &zero) < 0 && errno == EINTR)
+            ;
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return rc;
+}
+
+static ssize_t write_once(struct weft_stream *s, const struct iovec *v, int n,
+                          int flags)
+{
+    struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)v,
+                       .msg_iovlen = (size_t)n};
+
+    if (!s->socket)
+        return pipe_writev(s->fd, v, n);
+    if (n == 1)
+        return sys_send(s->fd, v->iov_base, v->iov_len, MSG_NOSIGNAL | flags);
+    return sys_sendmsg(s->fd, &m, MSG_NOSIGNAL | flags);
+}
+
+static int wait_writable(struct weft_stream *s, uint32_t tick)
+{
+    int rc = w_cell_wait(s->cell, DIR_WRITE, tick);
+
+    if (rc == 0 && unlikely(s->closed))
+        rc = -EBADF;
+    return rc;
+}
+
+/* All of v, which is changed meanwhile. The number of bytes. */
+static ssize_t write_all(struct weft_stream *s, struct iovec *v, int n,
+                         int flags)
+{
+    size_t done = 0;
+
+    for (;;) {
+        uint32_t tick = cell_tick(s->cell, DIR_WRITE);
+        ssize_t rc;
+
+        while (n && v->iov_len == 0)
+            v++, n--;
+        if (!n)
+            return (ssize_t)done;
+        rc = write_once(s, v, n, flags);
+        if (rc == -EINTR)
+            continue;
+        if (rc == -EAGAIN) {
+            rc = wait_writable(s, tick);
+            if (rc < 0)
+                return rc;
+            continue;
+        }
+        if (rc < 0)
+            return rc;
+        done += (size_t)rc;
+        for (; n && (size_t)rc >= v->iov_len; v++, n--)
+            rc -= (ssize_t)v->iov_len;
+        if (n) {
+            v->iov_base = (char *)v->iov_base + rc;
+            v->iov_len -= (size_t)rc;
+        }
+    }
+}
+
+static int flush_now(struct weft_stream *s, bool wait, int flags)
+{
+    struct iovec v = {s->out, s->out_n};
+    ssize_t rc;
+
+    if (!s->out_n)
+        return 0;
+    s->out_n = 0;
+    rc = wait ? write_all(s, &v, 1, flags) : write_once(s, &v, 1, flags);
+    sys_free(s->out);
+    s->out = NULL;
+    return rc < 0 ? (int)rc : 0;
+}
+
+/* Gathers if it fits; 1: it did. */
+static int gather(struct weft_stream *s, const struct iovec *v, int n,
+                  size_t total)
+{
+    if (!s->out && !(s->out = sys_malloc(STREAM_BUFFER)))
+        return -ENOMEM;
+    if (total > STREAM_BUFFER - s->out_n)
+        return 0;
+    for (int i = 0; i < n; i++) {
+        memcpy(s->out + s->out_n, v[i].iov_base, v[i].iov_len);
+        s->out_n += (uint32_t)v[i].iov_len;
+    }
+    return 1;
+}
+
+#define IOV_CHUNK 64
+
+static ssize_t write_pieces(struct weft_stream *s, const struct iovec *v, int n)
+{
+    struct iovec copy[IOV_CHUNK];
+    size_t total = 0;
+    ssize_t rc;
+
+    for (int i = 0; i < n; i++)
+        total += v[i].iov_len;
+    if (s->corked) {
+        rc = gather(s, v, n, total);
+        if (rc == 0)
+            rc = flush_now(s, true, MSG_MORE);
+        else if (rc == 1)
+            return (ssize_t)total;
+        if (rc < 0)
+            return rc;
+        if (total <= STREAM_BUFFER / 2)
+            return gather(s, v, n, total) == 1 ? (ssize_t)total : -ENOMEM;
+    }
+    while (n) {
+        int k = n < IOV_CHUNK ? n : IOV_CHUNK;
+
+        memcpy(copy, v, (size_t)k * sizeof *v);
+        rc = write_all(s, copy, k, n > k ? MSG_MORE : 0);
+        if (rc < 0)
+            return rc;
+        v += k;
+        n -= k;
+    }
+    return (ssize_t)total;
+}
+
+ssize_t weft_writev(weft_stream *s, const struct iovec *v, int n)
+{
+    ssize_t rc;
+
+    if (n < 0)
+        return -EINVAL;
+    rc = enter(s, DIR_WRITE);
+    if (rc < 0)
+        return rc;
+    rc = write_pieces(s, v, n);
+    leave(s, DIR_WRITE);
+    return rc;
+}
+
+ssize_t weft_write(weft_stream *s, const void *buf, size_t n)
+{
+    struct iovec v = {(void *)(uintptr_t)buf, n};
+
+    return weft_writev(s, &v, 1);
+}
+
+void weft_stream_cork(weft_stream *s)
+{
+    s->corked = true;
+}
+
+int weft_flush(weft_stream *s)
+{
+    int rc = enter(s, DIR_WRITE);
+
+    if (rc < 0)
+        return rc;
+    s->corked = false;
+    rc = flush_now(s, true, 0);
+    leave(s, DIR_WRITE);
+    return rc;
+}
+
+int weft_shutdown(weft_stream *s)
+{
+    int rc = weft_flush(s);
+
+    if (rc < 0)
+        return rc;
+    return s->socket ? sys_shutdown(s->fd, SHUT_WR) : -ENOTSOCK;
+}
+
+/* ---- files ------------------------------------------------------------- */
+
+/* For what sendfile does not take. */
+static ssize_t copy_file(struct weft_stream *s, int fd, off_t off, size_t n)
+{
+    char *buf = sys_malloc(STREAM_BUFFER);
+    size_t done = 0;
+    ssize_t rc = 0;
+
+    if (!buf)
+        return -ENOMEM;
+    while (done < n) {
+        size_t want = n - done < STREAM_BUFFER ? n - done : STREAM_BUFFER;
+        struct iovec v = {buf, 0};
+
+        rc = sys_pread(fd, buf, want, off + (off_t)done);
+        if (rc == -EINTR)
+            continue;
+        if (rc <= 0)
+            break;
+        v.iov_len = (size_t)rc;
+        rc = write_all(s, &v, 1, 0);
+        if (rc < 0)
+            break;
+        done += (size_t)rc;
+    }
+    sys_free(buf);
+    return rc < 0 ? rc : (ssize_t)done;
+}
+
+/* One call of sendfile keeps a worker busy for as long as it copies. */
+#define SENDFILE_CHUNK ((size_t)1 << 20)
+
+static ssize_t send_file(struct weft_stream *s, int fd, off_t off, size_t n)
+{
+    size_t done = 0;
+
+    while (done < n) {
+        uint32_t tick = cell_tick(s->cell, DIR_WRITE);
+        size_t want = n - done < SENDFILE_CHUNK ? n - done : SENDFILE_CHUNK;
+        off_t at = off + (off_t)done;
+        ssize_t rc = sys_sendfile(s->fd, fd, &at, want);
+
+        if (rc == -EINTR)
+            continue;
+        if (rc == -EAGAIN) {
+            rc = wait_writable(s, tick);
+            if (rc < 0)
+                return rc;
+            continue;
+        }
+        if ((rc == -EINVAL || rc == -ENOSYS) && done == 0)
+            return copy_file(s, fd, off, n);
+        if (rc < 0)
+            return rc;
+        if (rc == 0)
+            break;
+        done += (size_t)rc;
+        if (want == SENDFILE_CHUNK)
+            (void)weft_yield();
+    }
+    return (ssize_t)done;
+}
+
+ssize_t weft_sendfile(weft_stream *s, int fd, off_t off, size_t n)
+{
+    ssize_t rc = enter(s, DIR_WRITE);
+
+    if (rc < 0)
+        return rc;
+    rc = flush_now(s, true, MSG_MORE);
+    if (rc == 0)
+        rc = send_file(s, fd, off, n);
+    leave(s, DIR_WRITE);
+    return rc;
+}
+
+/* ---- connecting -------------------------------------------------------- */
+
+int w_stream_await_connect(struct weft_stream *s)
+{
+    uint32_t tick = cell_tick(s->cell, DIR_WRITE);
+    int error = 0, rc;
+    socklen_t n = sizeof error;
+
+    /* The tick was taken before anything was registered, so the edge of the
+     * end of connecting cannot have been missed. */
+    rc = w_cell_wait(s->cell, DIR_WRITE, tick);
+    if (rc < 0)
+        return rc;
+    rc = sys_getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &n);
+    return rc < 0 ? rc : -error;
+}
+
+static int connect_one(const struct addr *a, struct weft_stream **out)
+{
+    struct weft_stream *s;
+    int one = 1, rc;
+    int fd = sys_socket(a->sa.sa_family,
+                        SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return fd;
+    /* Requests and answers are written whole: waiting to fill a segment only
+     * adds the peer's delayed acknowledgement. */
+    if (a->sa.sa_family != AF_UNIX)
+        (void)sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    rc = w_stream_make(&s, fd, true);
+    if (rc < 0) {
+        (void)sys_close(fd);
+        return rc;
+    }
+    rc = sys_connect(fd, &a->sa, a->len);
+    while (rc == -EAGAIN && a->sa.sa_family == AF_UNIX) {
+        /* The listener's queue is full, and nothing will tell when not. */
+        rc = weft_sleep(WEFT_MS);
+        if (rc == 0)
+            rc = sys_connect(fd, &a->sa, a->len);
+    }
+    if (rc == -EINPROGRESS || rc == -EINTR)
+        rc = w_stream_await_connect(s);
+    if (rc < 0) {
+        weft_close(s);
+        return rc;
+    }
+    *out = s;
+    return 0;
+}
+
+int weft_connect(weft_stream **out, const char *address)
+{
+    struct addr a[ADDR_MAX];
+    int n, rc = -ENOENT;
+
+    if (!w_current())
+        return -EPERM;
+    n = w_addr_parse(address, false, a);
+    if (n < 0)
+        return n;
+    for (int i = 0; i < n; i++) {
+        rc = connect_one(&a[i], out);
+        if (rc == 0 || rc == -ECANCELED || rc == -ETIMEDOUT)
+            break;
+    }
+    return rc;
+}
