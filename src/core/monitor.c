@@ -136,6 +136,9 @@ static void *monitor(void *arg)
             rest(rt);
             calm = 0;
             now = sys_now();
+            /* What was seen before is old, however long the tick stood. */
+            for (unsigned i = 0; i < rt->n_workers; i++)
+                w[i].since = now;
         }
         for (unsigned i = 0; i < rt->n_workers; i++)
             check(rt, &rt->workers[i], &w[i], now);

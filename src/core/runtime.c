@@ -164,6 +164,7 @@ static int open_worker(struct weft_runtime *rt, unsigned i)
     w->thread.rt = rt;
     w->index = i;
     w->budget = BUDGET;
+    w->refill = 1;
     w->picks = 8;
     w->inject_every = w->inject_left = 31;
     w->random = i * 2654435761u + 1;

@@ -240,6 +240,8 @@ static void park(struct worker *w)
         give_stacks(w);
     if (unlikely(w->slab.n_free > 8192))
         w_slab_trim(&w->slab);
+    if (unlikely(stack_pool_is_rich(&rt->stacks)))
+        w_stack_trim(&rt->stacks);
     stop_searching(w, false);
     idle_sleep_begin(&rt->idle, w->index);
     if (!work_visible(rt) && !load_acquire(&rt->exiting)) {

@@ -10,8 +10,6 @@
 #define MADV_GUARD_INSTALL 102
 #endif
 
-/* Warm stacks that the pool keeps for all workers: 4 MiB of touched pages. */
-#define WARM_MAX 1024
 #define MAP_STACKS_FIRST 16
 #define MAP_STACKS_MAX 1024
 /* vm.max_map_count is 65530 by default; each mprotect guard costs two. */
@@ -36,6 +34,8 @@ void w_stack_pool_close(struct stack_pool *p)
     for (; m; m = next) {
         next = m->next;
         for (unsigned i = 0; i < m->used; i++) {
+            if (!m->stacks[i].opened)
+                continue;
             fiber_clean(&m->stacks[i].fiber, m->stacks[i].limit,
                         (size_t)(m->stacks[i].top - m->stacks[i].limit));
             fiber_close(&m->stacks[i].fiber);
@@ -49,7 +49,7 @@ void w_stack_pool_close(struct stack_pool *p)
 /* A guard is a help, not a need: without one an overflow is undefined. */
 static void guard(struct stack_pool *p, void *at)
 {
-    enum guard_kind kind = p->guard;
+    enum guard_kind kind = load_relaxed(&p->guard);
 
     if (kind == GUARD_MADVISE) {
         if (sys_madvise(at, STACK_GUARD, MADV_GUARD_INSTALL) == 0)
@@ -57,15 +57,14 @@ static void guard(struct stack_pool *p, void *at)
         kind = GUARD_MPROTECT;
     }
     if (kind == GUARD_MPROTECT) {
-        if (p->guards < MPROTECT_GUARDS_MAX &&
+        if (add_relaxed(&p->guards, 1) < MPROTECT_GUARDS_MAX &&
             sys_mprotect(at, STACK_GUARD, PROT_NONE) == 0) {
-            p->guards++;
-            p->guard = kind;
+            store_relaxed(&p->guard, kind);
             return;
         }
-        w_warn("further stacks have no guard page (%u have)", p->guards);
+        if (swap_acq_rel(&p->guard, GUARD_NONE) != GUARD_NONE)
+            w_warn("further stacks have no guard page");
     }
-    p->guard = GUARD_NONE;
 }
 
 static struct stack_map *map_stacks(struct stack_pool *p)
@@ -106,6 +105,7 @@ static void prepare(struct stack_pool *p, struct stack *s)
     s->sp = context_make(s->top, p->entry);
 }
 
+/* Under the lock; the guard is still to come. */
 static struct stack *carve(struct stack_pool *p)
 {
     struct stack_map *m = p->maps;
@@ -119,62 +119,148 @@ static struct stack *carve(struct stack_pool *p)
     }
     i = m->used++;
     s = &m->stacks[i];
+    s->map = m;
     s->limit = m->base + i * m->stride + STACK_GUARD;
     s->top = m->base + (i + 1) * m->stride - (i % COLOURS) * W_ISOLATED;
-    guard(p, s->limit - STACK_GUARD);
-    fiber_open(&s->fiber, s->limit, (size_t)(s->top - s->limit));
-    prepare(p, s);
+    s->sp = NULL;
     return s;
 }
 
-struct stack *w_stack_take(struct stack_pool *p)
+static struct stack *take_one(struct stack_pool *p)
 {
     struct stack *s;
 
-    spin_lock(&p->lock);
     if ((s = p->warm)) {
         p->warm = s->next;
-        p->n_warm--;
+        store_relaxed(&p->n_warm, load_relaxed(&p->n_warm) - 1);
     } else if ((s = p->cold)) {
         p->cold = s->next;
-        prepare(p, s);
     } else {
         s = carve(p);
     }
-    spin_unlock(&p->lock);
-    if (s)
-        add_relaxed(&p->handed, 1);
     return s;
 }
 
-static void give_one(struct stack_pool *p, struct stack *s)
+/* First use, or first since its pages were given back: outside the lock, since
+ * it may fault and calls the kernel. */
+static void ready(struct stack_pool *p, struct stack *s)
 {
-    spin_lock(&p->lock);
-    if (p->n_warm < WARM_MAX) {
-        s->next = p->warm;
-        p->warm = s;
-        p->n_warm++;
-        spin_unlock(&p->lock);
+    if (s->sp)
         return;
+    if (!s->opened) {
+        guard(p, s->limit - STACK_GUARD);
+        fiber_open(&s->fiber, s->limit, (size_t)(s->top - s->limit));
+        s->opened = true;
+    }
+    prepare(p, s);
+}
+
+struct stack *w_stack_take(struct stack_pool *p, unsigned n, unsigned *got)
+{
+    struct stack *chain = NULL, *s;
+
+    *got = 0;
+    spin_lock(&p->lock);
+    while (*got < n && (s = take_one(p))) {
+        s->next = chain;
+        chain = s;
+        (*got)++;
     }
     spin_unlock(&p->lock);
-    fiber_clean(&s->fiber, s->limit, (size_t)(s->top - s->limit));
-    (void)sys_madvise(s->limit, p->size, MADV_DONTNEED);
-    spin_lock(&p->lock);
-    s->next = p->cold;
-    p->cold = s;
-    spin_unlock(&p->lock);
+    for (s = chain; s; s = s->next)
+        ready(p, s);
+    add_relaxed(&p->handed, *got);
+    return chain;
 }
 
 void w_stack_give(struct stack_pool *p, struct stack *chain)
 {
-    while (chain) {
-        struct stack *s = chain;
+    unsigned n = 0;
 
-        chain = s->next;
-        give_one(p, s);
-        sub_relaxed(&p->handed, 1);
+    spin_lock(&p->lock);
+    for (struct stack *s = chain, *next; s; s = next, n++) {
+        next = s->next;
+        s->next = p->warm;
+        p->warm = s;
     }
+    store_relaxed(&p->n_warm, load_relaxed(&p->n_warm) + n);
+    spin_unlock(&p->lock);
+    sub_relaxed(&p->handed, n);
+}
+
+/* Under the lock: takes out of the warm list what shall go cold. Mappings that
+ * are free as a whole go with one call each; of the others only as many stacks
+ * as are too many. */
+static struct stack *choose_cold(struct stack_pool *p, bool whole)
+{
+    struct stack *s, *next, *cold = NULL, *keep = NULL;
+    unsigned n = 0;
+
+    for (struct stack_map *m = p->maps; m; m = m->next)
+        m->scratch = 0;
+    for (s = p->warm; s; s = s->next)
+        s->map->scratch++;
+    for (s = p->warm; s; s = next) {
+        struct stack_map *m = s->map;
+
+        next = s->next;
+        if (whole ? m->scratch == m->used : n >= STACK_WARM_MAX) {
+            /* What is carved from now on lies beyond. */
+            m->cooling = whole ? m->used : 0;
+            s->next = cold;
+            cold = s;
+        } else {
+            s->next = keep;
+            keep = s;
+            n++;
+        }
+    }
+    p->warm = keep;
+    store_relaxed(&p->n_warm, n);
+    return cold;
+}
+
+/* Guards outlive the call. */
+static void cool(struct stack_pool *p, struct stack *cold, bool whole)
+{
+    struct stack *s, *next;
+
+    for (s = cold; s; s = s->next) {
+        struct stack_map *m = s->map;
+
+        fiber_clean(&s->fiber, s->limit, (size_t)(s->top - s->limit));
+        if (!whole)
+            (void)sys_madvise(s->limit, p->size, MADV_DONTNEED);
+        else if (m->cooling)
+            (void)sys_madvise(m->base, m->cooling * m->stride, MADV_DONTNEED);
+        m->cooling = 0;
+        s->sp = NULL;
+    }
+    spin_lock(&p->lock);
+    for (s = cold; s; s = next) {
+        next = s->next;
+        s->next = p->cold;
+        p->cold = s;
+    }
+    spin_unlock(&p->lock);
+}
+
+void w_stack_trim(struct stack_pool *p)
+{
+    bool whole = true;
+
+    if (!spin_trylock(&p->trimming))
+        return;
+    do {
+        struct stack *cold;
+
+        spin_lock(&p->lock);
+        cold = choose_cold(p, whole);
+        spin_unlock(&p->lock);
+        cool(p, cold, whole);
+        whole = !whole;
+    } while (!whole && stack_pool_is_rich(p));
+    spin_unlock(&p->trimming);
 }
 
 struct stack *w_stack_single(struct stack_pool *p, size_t size)
@@ -191,7 +277,6 @@ struct stack *w_stack_single(struct stack_pool *p, size_t size)
         sys_free(s);
         return NULL;
     }
-    s->single = true;
     s->limit = base + STACK_GUARD;
     s->top = s->limit + usable;
     (void)sys_mprotect(base, STACK_GUARD, PROT_NONE);
@@ -205,7 +290,7 @@ void w_stack_single_free(struct stack_pool *p, struct stack *s)
 {
     char *base = s->limit - STACK_GUARD;
 
-    assert(s->single);
+    assert(!s->map);
     fiber_clean(&s->fiber, s->limit, (size_t)(s->top - s->limit));
     fiber_close(&s->fiber);
     sys_munmap(base, (size_t)(s->top - base));

@@ -21,7 +21,8 @@ struct stack {
     void *sp;         /* the loop's context while nobody runs here */
     char *limit;      /* lowest byte that may be used */
     char *top;        /* one past the highest */
-    bool single;      /* a mapping of its own: never cached */
+    bool opened;      /* has its guard */
+    struct stack_map *map; /* NULL: a mapping of its own, never cached */
     struct fiber fiber;
 };
 
@@ -37,7 +38,9 @@ struct stack_map {
     struct stack_map *next;
     char *base;
     size_t bytes, stride;
-    unsigned count, used; /* L: pool's lock */
+    unsigned count, used; /* L: pool's lock; used: ever handed out */
+    unsigned scratch;     /* L: warm stacks, while trimming */
+    unsigned cooling;     /* the trimmer's: stacks whose pages it gives back */
     struct stack stacks[];
 };
 
@@ -48,11 +51,12 @@ struct stack_pool {
     void (*entry)(void);  /* I: the loop */
     struct stack *warm;   /* L: pages resident, loop context valid */
     struct stack *cold;   /* L: pages given back */
-    unsigned n_warm;      /* L */
+    _Atomic unsigned n_warm; /* L to write */
     size_t mapped;        /* L */
     unsigned next_count;  /* L: stacks in the next mapping */
-    unsigned guards;      /* L: mprotect guards so far */
-    enum guard_kind guard;  /* L */
+    struct spin trimming; /* one at a time */
+    _Atomic unsigned guards; /* mprotect guards so far */
+    _Atomic(enum guard_kind) guard;
     struct stack_map *maps; /* L */
     _Atomic size_t handed; /* in use or in a worker's cache */
 };
@@ -60,15 +64,27 @@ struct stack_pool {
 #define STACK_GUARD ((size_t)16384)
 #define STACK_DEFAULT ((size_t)256 * 1024)
 #define STACK_MIN ((size_t)32 * 1024)
+/* 4 MiB of touched pages. */
+#define STACK_WARM_MAX 1024u
 
 void w_stack_pool_open(struct stack_pool *p, size_t size, size_t max,
                        void (*entry)(void));
 void w_stack_pool_close(struct stack_pool *p);
 
-/* NULL when there is no memory or the limit is reached. Any thread. */
-struct stack *w_stack_take(struct stack_pool *p);
-/* Gives back a chain linked through next. Any thread. */
+/* At most n, chained through next; NULL when there is no memory or the limit
+ * is reached. *got: how many. Any thread. */
+struct stack *w_stack_take(struct stack_pool *p, unsigned n, unsigned *got);
+/* Gives back a chain. Any thread. */
 void w_stack_give(struct stack_pool *p, struct stack *chain);
+
+/* More warm stacks than the pool should keep while nobody needs them? */
+static inline bool stack_pool_is_rich(struct stack_pool *p)
+{
+    return load_relaxed(&p->n_warm) > STACK_WARM_MAX;
+}
+
+/* Gives pages of warm stacks back to the kernel. */
+void w_stack_trim(struct stack_pool *p);
 
 /* A stack of `size` bytes in a mapping of its own. */
 struct stack *w_stack_single(struct stack_pool *p, size_t size);

@@ -14,6 +14,7 @@
 #include "core/runtime.h"
 
 #define INLINE_ROOM_MIN ((size_t)16384)
+#define STACK_REFILL_MAX 32u
 
 /* ---- switching --------------------------------------------------------- */
 
@@ -39,17 +40,13 @@ static void run_commit(struct worker *w)
 
 bool w_can_suspend(struct worker *w)
 {
-    struct stack *s;
-
     if (likely(w->cache))
         return true;
-    s = w_stack_take(&w->thread.rt->stacks);
-    if (!s)
-        return false;
-    s->next = NULL;
-    w->cache = s;
-    w->cached = 1;
-    return true;
+    w->cache = w_stack_take(&w->thread.rt->stacks, w->refill, &w->cached);
+    /* Many suspend and few resume: the next lot is larger. */
+    if (w->refill < STACK_REFILL_MAX)
+        w->refill *= 2;
+    return w->cache != NULL;
 }
 
 static struct stack *pop_stack(struct worker *w)
@@ -305,7 +302,7 @@ void w_worker_loop(void)
         } else {
             leave_for_good(w);
         }
-        if (unlikely(w->stack->single))
+        if (unlikely(!w->stack->map))
             leave_single(w);
     }
 }

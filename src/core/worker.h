@@ -35,6 +35,7 @@ struct worker {
     w_entry handoff;      /* what the loop shall run first */
     struct stack *cache;  /* loops that wait; chained */
     unsigned cached;
+    unsigned refill;      /* stacks to take when the cache is empty */
 
     unsigned budget;      /* operations left before the task yields */
     unsigned lifo_runs;   /* in a row */

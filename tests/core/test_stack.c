@@ -15,6 +15,13 @@ static void entry(void)
     abort();
 }
 
+static struct stack *take(struct stack_pool *p)
+{
+    unsigned n;
+
+    return w_stack_take(p, 1, &n);
+}
+
 static void are_apart_and_writable(void **state)
 {
     struct stack_pool p;
@@ -23,7 +30,7 @@ static void are_apart_and_writable(void **state)
     (void)state;
     w_stack_pool_open(&p, 100000, 0, entry);
     for (int i = 0; i < 100; i++) {
-        s[i] = w_stack_take(&p);
+        s[i] = take(&p);
         assert_non_null(s[i]);
         assert_true((size_t)(s[i]->top - s[i]->limit) >= 100000 - 2048);
         assert_true((uintptr_t)s[i]->top % 16 == 0);
@@ -49,8 +56,8 @@ static void limit_is_kept(void **state)
     (void)state;
     w_stack_pool_open(&p, STACK_MIN, 20, entry);
     for (int i = 0; i < 20; i++)
-        assert_non_null(w_stack_take(&p));
-    assert_null(w_stack_take(&p));
+        assert_non_null(take(&p));
+    assert_null(take(&p));
     w_stack_pool_close(&p);
 }
 
@@ -61,14 +68,14 @@ static void last_given_is_first_taken(void **state)
 
     (void)state;
     w_stack_pool_open(&p, STACK_DEFAULT, 0, entry);
-    a = w_stack_take(&p);
-    b = w_stack_take(&p);
+    a = take(&p);
+    b = take(&p);
     a->next = NULL;
     w_stack_give(&p, a);
     b->next = NULL;
     w_stack_give(&p, b);
-    assert_ptr_equal(w_stack_take(&p), b);
-    assert_ptr_equal(w_stack_take(&p), a);
+    assert_ptr_equal(take(&p), b);
+    assert_ptr_equal(take(&p), a);
     w_stack_pool_close(&p);
 }
 
@@ -82,7 +89,7 @@ static void cold_ones_start_anew(void **state)
     (void)state;
     w_stack_pool_open(&p, STACK_MIN, 0, entry);
     for (int i = 0; i < 1500; i++) {
-        struct stack *s = w_stack_take(&p);
+        struct stack *s = take(&p);
 
         assert_non_null(s);
         s->top[-64] = 1;
@@ -90,9 +97,12 @@ static void cold_ones_start_anew(void **state)
         chain = s;
     }
     w_stack_give(&p, chain);
+    assert_true(stack_pool_is_rich(&p));
+    w_stack_trim(&p);
+    assert_false(stack_pool_is_rich(&p));
     assert_non_null(p.cold);
     for (int i = 0; i < 1500; i++) {
-        struct stack *s = w_stack_take(&p);
+        struct stack *s = take(&p);
 
         assert_non_null(s);
         assert_true((char *)s->sp < s->top && (char *)s->sp > s->top - 256);
@@ -109,7 +119,7 @@ static void guard_kills(void **state)
 
     (void)state;
     w_stack_pool_open(&p, STACK_MIN, 0, entry);
-    s[0] = w_stack_take(&p);
+    s[0] = take(&p);
     s[1] = w_stack_single(&p, 1 << 20);
     for (int i = 0; i < 2; i++) {
         pid_t pid = fork();

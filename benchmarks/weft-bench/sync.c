@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/* Queues, mutexes, time-outs. */
+#include "bench.h"
+
+/* ---- queues ------------------------------------------------------------ */
+
+static weft_queue there, back;
+
+static long ping(void *arg)
+{
+    for (long i = 1; i <= (long)arg; i++) {
+        void *x;
+
+        CHECK(weft_queue_put(&there, (void *)i) == 0);
+        CHECK(weft_queue_get(&back, &x) == 0 && x == (void *)i);
+    }
+    return 0;
+}
+
+static long pong(void *arg)
+{
+    for (long i = 0; i < (long)arg; i++) {
+        void *x;
+
+        CHECK(weft_queue_get(&there, &x) == 0);
+        CHECK(weft_queue_put(&back, x) == 0);
+    }
+    return 0;
+}
+
+static void bench_ping_pong(const struct setting *s, struct outcome *out)
+{
+    long n = bench_n(s, 1000000);
+    void *a[1], *b[1];
+    weft_group g;
+    int64_t start;
+
+    CHECK(weft_queue_init(&there, a, 1, WEFT_FIFO) == 0);
+    CHECK(weft_queue_init(&back, b, 1, WEFT_FIFO) == 0);
+    start = weft_now();
+    weft_with_group(&g) {
+        CHECK(weft_spawn(&g, ping, (void *)n) == 0);
+        CHECK(weft_spawn(&g, pong, (void *)n) == 0);
+    }
+    CHECK(weft_group_wait(&g) == 0);
+    out->value = bench_ns(start, (double)n);
+}
+
+static weft_queue shared;
+
+static long put_many(void *arg)
+{
+    for (long i = 1; i <= (long)arg; i++)
+        CHECK(weft_queue_put(&shared, (void *)i) == 0);
+    return 0;
+}
+
+static long get_many(void *arg)
+{
+    long sum = 0;
+
+    for (long i = 0; i < (long)arg; i++) {
+        void *x;
+
+        CHECK(weft_queue_get(&shared, &x) == 0);
+        sum += (long)x;
+    }
+    return sum;
+}
+
+static void bench_mpmc(const struct setting *s, struct outcome *out)
+{
+    long n = bench_n(s, 250000), sum = 0;
+    void *slots[128];
+    weft_task *t[4];
+    weft_group g;
+    int64_t start;
+
+    CHECK(weft_queue_init(&shared, slots, 128, WEFT_FIFO) == 0);
+    start = weft_now();
+    weft_with_group(&g) {
+        for (int i = 0; i < 4; i++) {
+            CHECK(weft_spawn(&g, put_many, (void *)n) == 0);
+            CHECK(weft_spawn_task(&g, get_many, (void *)n, &t[i]) == 0);
+        }
+        for (int i = 0; i < 4; i++)
+            sum += weft_await(t[i]);
+    }
+    out->value = bench_ns(start, 4.0 * (double)n);
+    CHECK(sum == 4 * (n * (n + 1) / 2));
+}
+
+/* ---- mutex ------------------------------------------------------------- */
+
+static weft_mutex mutex;
+static long counter;
+
+static long lock_many(void *arg)
+{
+    for (long i = 0; i < (long)arg; i++) {
+        CHECK(weft_mutex_lock(&mutex) == 0);
+        counter++;
+        CHECK(weft_mutex_unlock(&mutex) == 0);
+    }
+    return 0;
+}
+
+static double lock_with(long tasks, long n)
+{
+    weft_group g;
+    int64_t start = weft_now();
+
+    counter = 0;
+    weft_with_group(&g)
+        for (long i = 0; i < tasks; i++)
+            CHECK(weft_spawn(&g, lock_many, (void *)n) == 0);
+    CHECK(weft_group_wait(&g) == 0 && counter == tasks * n);
+    return bench_ns(start, (double)(tasks * n));
+}
+
+static void bench_mutex(const struct setting *s, struct outcome *out)
+{
+    out->value = lock_with(8, bench_n(s, 100000));
+}
+
+static void bench_mutex_free(const struct setting *s, struct outcome *out)
+{
+    out->value = lock_with(1, bench_n(s, 5000000));
+}
+
+/* ---- time-out ---------------------------------------------------------- */
+
+static void bench_timeout(const struct setting *s, struct outcome *out)
+{
+    long n = bench_n(s, 1000000);
+    int64_t start = weft_now();
+
+    for (long i = 0; i < n; i++)
+        weft_with_timeout(10 * WEFT_SEC)
+            CHECK(weft_yield() == 0);
+    out->value = bench_ns(start, (double)n);
+}
+
+/* ---- streams ----------------------------------------------------------- */
+
+static long echo(weft_stream *s, void *arg)
+{
+    char byte[64];
+    ssize_t n;
+
+    (void)arg;
+    while ((n = weft_read(s, byte, sizeof byte)) > 0)
+        CHECK(weft_write(s, byte, (size_t)n) == n);
+    return n;
+}
+
+static long echo_server(void *arg)
+{
+    return weft_serve(arg, echo, NULL);
+}
+
+static void bench_echo(const struct setting *s, struct outcome *out)
+{
+    long n = bench_n(s, 100000);
+    weft_listener *l;
+    weft_stream *c;
+    char address[32], buf[64] = "x";
+    weft_group g;
+    int64_t start;
+
+    CHECK(weft_listen(&l, "127.0.0.1:0") == 0);
+    snprintf(address, sizeof address, "127.0.0.1:%d", weft_listener_port(l));
+    weft_with_group(&g) {
+        CHECK(weft_spawn(&g, echo_server, l) == 0);
+        CHECK(weft_connect(&c, address) == 0);
+        start = weft_now();
+        for (long i = 0; i < n; i++) {
+            CHECK(weft_write(c, buf, 8) == 8);
+            CHECK(weft_readn(c, buf, 8) == 8);
+        }
+        out->value = bench_ns(start, (double)n);
+        weft_close(c);
+        weft_listener_close(l);
+    }
+}
+
+const struct bench sync_benches[] = {
+    {"ping_pong", "ns", "round trip of two tasks over two queues of 1",
+     bench_ping_pong, false},
+    {"queue_mpmc", "ns", "an item from 4 putters to 4 getters, queue of 128",
+     bench_mpmc, false},
+    {"mutex", "ns", "lock and unlock, 8 tasks on one mutex", bench_mutex,
+     false},
+    {"mutex_free", "ns", "lock and unlock, nobody else", bench_mutex_free,
+     false},
+    {"timeout", "ns", "a time-out set and cancelled around a yield",
+     bench_timeout, false},
+    {"fd_echo", "ns", "8 bytes over loopback TCP and back, two tasks",
+     bench_echo, false},
+    {NULL, NULL, NULL, NULL, false},
+};
