@@ -11,6 +11,8 @@
 #define TINY_NS 200
 #define NAP_MIN (10 * WEFT_US)
 #define NAP_MAX (100 * WEFT_US)
+#define SPARE_TASKS 1024u
+#define SPARE_NS (100 * WEFT_MS)
 
 /* ---- looking around ---------------------------------------------------- */
 
@@ -35,48 +37,51 @@ static void tune_inject(struct worker *w, int64_t now)
     w->inject_every = every < 2 ? 2 : every > 127 ? 127 : (unsigned)every;
 }
 
-static unsigned poll_own(struct worker *w, int64_t now, int64_t timeout,
-                         unsigned max, struct chain *c)
+/* No more than the ring has room for: what goes over would lose its order. */
+static void expire_own(struct worker *w, int64_t now, struct chain *c)
 {
-    unsigned n = 0;
+    uint32_t used = runq_len(&w->runq) + c->n;
 
-    if (timeout || load_relaxed(&w->poller.fds)) {
-        COUNT(w->polls);
-        n = w_poller_poll(&w->poller, w, timeout, max, c);
-        if (timeout)
-            now = sys_now();
-    } else if (now == 0) {
-        now = sys_now();
-    }
-    store_relaxed(&w->last_poll, now);
-    if (timers_first(&w->timers) <= now) {
-        unsigned fired = w_timers_expire(&w->timers, w, now, 1024, c);
-
-        COUNT_N(w->timers_fired, fired);
-        n += fired;
-    }
-    return n;
+    if (timers_first(&w->timers) <= now && used < RUNQ_SIZE / 2)
+        COUNT_N(w->timers_fired,
+                w_timers_expire(&w->timers, w, now, RUNQ_SIZE / 2 - used, c));
 }
 
-/* Every 8 picks the clock; every 61 or after 500 us events and timers. */
+static void poll_own(struct worker *w, int64_t now, int64_t timeout,
+                     unsigned max, struct chain *c)
+{
+    if (timeout || load_relaxed(&w->poller.fds)) {
+        COUNT(w->polls);
+        (void)w_poller_poll(&w->poller, w, timeout, max, c);
+        if (timeout)
+            now = 0;
+    }
+    if (now == 0)
+        now = sys_now();
+    store_relaxed(&w->last_poll, now);
+    expire_own(w, now, c);
+}
+
+/* Every 8 picks the clock and timers; every 61 or after 500 us events. */
 static void look(struct worker *w)
 {
+    struct chain c = {0, 0, 0};
     int64_t now = sys_now();
 
     w->picks = 8;
     w->looked_picks += 8;
     if (w->looked_picks >= LOOK_PICKS || now - w->look_at > RUN_MAX_NS) {
-        struct chain c = {0, 0, 0};
-
         tune_inject(w, now);
         w->look_at = now;
         w->looked_picks = 0;
-        (void)poll_own(w, now, 0, 16, &c);
-        if (c.n)
-            w_ready_submit(w, c);
+        poll_own(w, now, 0, 16, &c);
         if (unlikely(w->cached > CACHE_MAX))
             give_stacks(w);
+    } else {
+        expire_own(w, now, &c);
     }
+    if (c.n)
+        w_ready_submit(w, c);
 }
 
 /* ---- searching and sleeping -------------------------------------------- */
@@ -174,7 +179,7 @@ static void nap(struct worker *w)
     struct chain c = {0, 0, 0};
 
     stop_searching(w, false);
-    (void)poll_own(w, 0, w->nap, 128, &c);
+    poll_own(w, 0, w->nap, 128, &c);
     if (c.n)
         w_ready_submit(w, c);
 }
@@ -229,6 +234,34 @@ static int64_t sleep_time(struct worker *w, bool *sentinel)
     return ns;
 }
 
+/* Memory that a burst has left, and what others have freed of ours. */
+static bool has_spare(struct worker *w)
+{
+    return w->slab.n_free > w->slab.kept + SPARE_TASKS ||
+           load_relaxed(&w->slab.remote) ||
+           stack_pool_is_rich(&w->thread.rt->stacks);
+}
+
+/* What was not needed for a while goes back to the kernel. */
+static void give_spare(struct worker *w, int64_t now)
+{
+    struct weft_runtime *rt = w->thread.rt;
+
+    if (now - w->trimmed_at < SPARE_NS)
+        return;
+    w->trimmed_at = now;
+    w_slab_trim(&w->slab);
+    w_stack_trim(&rt->stacks);
+    /* Who slept while we freed its records has not seen them. */
+    for (unsigned i = 0; i < rt->n_workers; i++) {
+        struct worker *v = &rt->workers[i];
+
+        if (v != w && load_relaxed(&v->slab.remote) &&
+            idle_is_asleep(&rt->idle, i))
+            w_poller_wake(&v->poller);
+    }
+}
+
 static void park(struct worker *w)
 {
     struct weft_runtime *rt = w->thread.rt;
@@ -236,19 +269,15 @@ static void park(struct worker *w)
     bool sentinel = false;
     int64_t ns = 0;
 
-    if (unlikely(w->cached > CACHE_MAX))
-        give_stacks(w);
-    if (unlikely(w->slab.n_free > 8192))
-        w_slab_trim(&w->slab);
-    if (unlikely(stack_pool_is_rich(&rt->stacks)))
-        w_stack_trim(&rt->stacks);
     stop_searching(w, false);
     idle_sleep_begin(&rt->idle, w->index);
     if (!work_visible(rt) && !load_acquire(&rt->exiting)) {
         ns = sleep_time(w, &sentinel);
+        if ((ns < 0 || ns > SPARE_NS) && has_spare(w))
+            ns = SPARE_NS;
         COUNT(w->parks);
     }
-    (void)poll_own(w, 0, ns, 128, &c);
+    poll_own(w, 0, ns, 128, &c);
     if (!idle_sleep_end(&rt->idle, w->index))
         w->searching = true;
     if (sentinel)
@@ -260,6 +289,7 @@ static void park(struct worker *w)
     w->picks = 8;
     if (c.n)
         w_ready_submit(w, c);
+    give_spare(w, w->look_at);
 }
 
 /* 0: the runtime ends. */

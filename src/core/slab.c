@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory of task records. Regions of 2 MiB are cut in aligned chunks, so that
+/* Memory of task records. Regions of 4 MiB are cut in aligned chunks, so that
  * a record finds its slab by its address. A record freed by another thread goes
  * to its slab through one atomic list that the owner empties at once: no pop,
  * hence no ABA. */
 #include "base/sys.h"
 #include "core/runtime.h"
 
-#define REGION ((size_t)2 << 20)
-#define TRIM_FREE 4096u /* free records under which nothing is trimmed */
+#define REGION ((size_t)4 << 20)
+#define TRIM_FREE 512u /* free records under which nothing is trimmed */
 /* Records of pages that were given back start over with an epoch that no stale
  * token can still mean: more waits apart than a token can live through. */
 #define EPOCH_STEP (UINT64_C(1) << 24)
@@ -99,6 +99,7 @@ static bool take_remote(struct slab *s)
         return false;
     s->free = swap_acquire(&s->remote, NULL);
     s->n_free = 0;
+    s->low = 0;
     for (t = s->free; t; t = (struct weft_task *)(void *)t->fn)
         s->n_free++;
     return s->free != NULL;
@@ -160,30 +161,33 @@ static void drop_free_chunks(struct slab *s)
     s->epoch += EPOCH_STEP;
 }
 
+static void gather_remote(struct slab *s)
+{
+    struct weft_task *had = s->free, *t;
+    size_t n = s->n_free, low = s->low;
+
+    if (!take_remote(s))
+        return;
+    s->low = low;
+    for (t = s->free; t->fn; t = (struct weft_task *)(void *)t->fn)
+        ;
+    t->fn = (weft_fn *)(void *)had;
+    s->n_free += n;
+}
+
 void w_slab_trim(struct slab *s)
 {
-    struct weft_task *t;
-
-    if (load_relaxed(&s->remote)) {
-        struct weft_task *had = s->free;
-        size_t n = s->n_free;
-
-        (void)take_remote(s);
-        for (t = s->free; t && t->fn; t = (struct weft_task *)(void *)t->fn)
-            ;
-        if (t) {
-            t->fn = (weft_fn *)(void *)had;
-            s->n_free += n;
-        } else {
-            s->free = had;
-            s->n_free = n;
-        }
+    gather_remote(s);
+    if (s->low > s->kept + TRIM_FREE) {
+        for (struct weft_task *t = s->free; t;
+             t = (struct weft_task *)(void *)t->fn)
+            task_chunk(t)->scratch++;
+        drop_free_chunks(s);
+        s->kept = s->n_free;
     }
-    if (s->n_free < TRIM_FREE)
-        return;
-    for (t = s->free; t; t = (struct weft_task *)(void *)t->fn)
-        task_chunk(t)->scratch++;
-    drop_free_chunks(s);
+    if (s->kept > s->n_free)
+        s->kept = s->n_free;
+    s->low = s->n_free;
 }
 
 void w_slab_each(struct slab *s, void (*fn)(struct weft_task *t, void *arg),

@@ -133,6 +133,8 @@ static struct stack *take_one(struct stack_pool *p)
     if ((s = p->warm)) {
         p->warm = s->next;
         store_relaxed(&p->n_warm, load_relaxed(&p->n_warm) - 1);
+        if (load_relaxed(&p->n_warm) < p->low)
+            p->low = load_relaxed(&p->n_warm);
     } else if ((s = p->cold)) {
         p->cold = s->next;
     } else {
@@ -247,19 +249,24 @@ static void cool(struct stack_pool *p, struct stack *cold, bool whole)
 
 void w_stack_trim(struct stack_pool *p)
 {
-    bool whole = true;
+    bool whole = true, spare;
 
     if (!spin_trylock(&p->trimming))
         return;
-    do {
+    spin_lock(&p->lock);
+    spare = p->low > STACK_WARM_MAX;
+    p->low = load_relaxed(&p->n_warm);
+    spin_unlock(&p->lock);
+    while (spare) {
         struct stack *cold;
 
         spin_lock(&p->lock);
         cold = choose_cold(p, whole);
         spin_unlock(&p->lock);
         cool(p, cold, whole);
-        whole = !whole;
-    } while (!whole && stack_pool_is_rich(p));
+        spare = whole && stack_pool_is_rich(p);
+        whole = false;
+    }
     spin_unlock(&p->trimming);
 }
 

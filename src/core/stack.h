@@ -50,6 +50,7 @@ struct stack_pool {
     size_t max;           /* I: stacks in all, 0: no limit */
     void (*entry)(void);  /* I: the loop */
     struct stack *warm;   /* L: pages resident, loop context valid */
+    unsigned low;         /* L: the least n_warm of late */
     struct stack *cold;   /* L: pages given back */
     _Atomic unsigned n_warm; /* L to write */
     size_t mapped;        /* L */
@@ -83,7 +84,8 @@ static inline bool stack_pool_is_rich(struct stack_pool *p)
     return load_relaxed(&p->n_warm) > STACK_WARM_MAX;
 }
 
-/* Gives pages of warm stacks back to the kernel. */
+/* Now and then by somebody idle: gives pages of warm stacks back to the kernel
+ * if that many were not needed since the last call. */
 void w_stack_trim(struct stack_pool *p);
 
 /* A stack of `size` bytes in a mapping of its own. */

@@ -172,7 +172,7 @@ static inline void w_chain_add(struct chain *c, w_entry e)
 
 /* ---- slabs ------------------------------------------------------------ */
 
-#define SLAB_CHUNK ((size_t)65536)
+#define SLAB_CHUNK ((size_t)512 * 1024)
 
 struct slab_chunk {
     struct slab_chunk *next; /* L: slab's */
@@ -193,6 +193,8 @@ struct slab_region {
 struct slab {
     struct weft_task *free;      /* W: chained through fn */
     size_t n_free;               /* W */
+    size_t low;                  /* W: the least n_free of late */
+    size_t kept;                 /* W: free records that trimming had to leave */
     struct weft_task *fresh;     /* W: not used since they were carved */
     unsigned n_fresh;            /* W */
     unsigned n_cold;             /* W */
@@ -221,7 +223,8 @@ struct weft_task *w_slab_alloc_slow(struct slab *s);
 /* Not the owner: gives back a list linked through fn. */
 void w_slab_free_remote(struct slab *s, struct weft_task *first,
                         struct weft_task *last);
-/* Owner: gives the pages of wholly free chunks back. */
+/* Owner, now and then while it has nothing to do: gives the pages of wholly
+ * free chunks back if that many records were not needed since the last call. */
 void w_slab_trim(struct slab *s);
 /* Calls fn for each record that may be a live task. Any thread. */
 void w_slab_each(struct slab *s, void (*fn)(struct weft_task *t, void *arg),
@@ -241,7 +244,8 @@ static inline struct weft_task *slab_alloc(struct slab *s)
     if (unlikely(!t))
         return w_slab_alloc_slow(s);
     s->free = (struct weft_task *)(void *)t->fn;
-    s->n_free--;
+    if (--s->n_free < s->low)
+        s->low = s->n_free;
     return t;
 }
 

@@ -47,6 +47,7 @@ struct worker {
     int64_t run_start;    /* clock at the task's first budget check, or 0 */
     int64_t look_at;      /* clock at the last look */
     unsigned looked_picks;
+    int64_t trimmed_at;   /* clock */
     uint32_t random;
 
     /* Ends of children and records of other slabs, held back while this worker

@@ -98,6 +98,8 @@ static void cold_ones_start_anew(void **state)
     }
     w_stack_give(&p, chain);
     assert_true(stack_pool_is_rich(&p));
+    w_stack_trim(&p); /* they were needed a moment ago */
+    assert_true(stack_pool_is_rich(&p));
     w_stack_trim(&p);
     assert_false(stack_pool_is_rich(&p));
     assert_non_null(p.cold);
