@@ -29,6 +29,7 @@ struct bench {
     const char *what;
     bench_fn *fn;
     bool own_runtime; /* called on the program's thread; else in a task */
+    unsigned workers; /* always so many, 0: as the user says */
 };
 
 extern const struct bench task_benches[], sync_benches[], wait_benches[];
@@ -55,8 +56,5 @@ static inline double bench_ns(int64_t start, double items)
 
 /* Resident bytes of this process. */
 double bench_rss(void);
-
-/* A runtime for benches that bring their own. */
-weft_runtime *bench_runtime(unsigned workers);
 
 #endif

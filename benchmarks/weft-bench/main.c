@@ -22,15 +22,6 @@ double bench_rss(void)
     return (double)pages * (double)sysconf(_SC_PAGESIZE);
 }
 
-weft_runtime *bench_runtime(unsigned workers)
-{
-    struct weft_options o = {.workers = workers, .slow_task = -1};
-    weft_runtime *rt;
-
-    CHECK(weft_runtime_open(&rt, &o) == 0);
-    return rt;
-}
-
 static void repeat(struct run *r)
 {
     struct outcome warm = {0};
@@ -87,10 +78,12 @@ static void run_one(const struct bench *b, struct setting s, int n, bool json)
     const struct outcome *mid;
 
     CHECK(r.outcomes);
+    if (b->workers)
+        r.setting.workers = b->workers;
     if (b->own_runtime) {
         repeat(&r);
     } else {
-        struct weft_options o = {.workers = s.workers, .slow_task = -1};
+        struct weft_options o = {.workers = r.setting.workers, .slow_task = -1};
 
         CHECK(weft_run_with(&o, inside, &r) == 0);
     }
