@@ -18,22 +18,25 @@ void w_inject_open(struct inject *q)
     ck_ring_init(&q->ring, INJECT_RING);
 }
 
+/* One producer at a time: ck's ring for many lets each wait, spinning, for
+ * those that came before it, and with more threads than cores, some of them at
+ * low priority, they stand in a row behind one that does not run. */
 void w_inject_push(struct inject *q, struct chain c)
 {
     *entry_link(c.last) = 0;
     /* Before the push: a taker must not see the length go below zero. */
     add_seq_cst(&q->len, c.n);
-    ring_fence();
-    if (likely(!load_acquire(&q->overflow)) &&
-        ck_ring_enqueue_mpmc(&q->ring, q->slots, (void *)c.first))
-        return;
     spin_lock(&q->lock);
-    if (q->first)
-        *entry_link(q->last) = c.first;
-    else
-        q->first = c.first;
-    q->last = c.last;
-    store_release(&q->overflow, load_relaxed(&q->overflow) + c.n);
+    ring_fence();
+    if (load_relaxed(&q->overflow) ||
+        !ck_ring_enqueue_spmc(&q->ring, q->slots, (void *)c.first)) {
+        if (q->first)
+            *entry_link(q->last) = c.first;
+        else
+            q->first = c.first;
+        q->last = c.last;
+        store_release(&q->overflow, load_relaxed(&q->overflow) + c.n);
+    }
     spin_unlock(&q->lock);
 }
 
@@ -70,7 +73,7 @@ struct chain w_inject_take(struct inject *q, uint32_t max)
 
     if (inject_looks_empty(q))
         return c;
-    if (ck_ring_dequeue_mpmc(&q->ring, q->slots, &p)) {
+    if (ck_ring_dequeue_spmc(&q->ring, q->slots, &p)) {
         ring_fence();
         c = measure((w_entry)p, UINT32_MAX);
     } else if (load_acquire(&q->overflow)) {

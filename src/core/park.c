@@ -4,8 +4,8 @@
 #include "base/sys.h"
 #include "core/worker.h"
 
-/* Only a task that suspends can need to be found by a cancelled family; one
- * that never does costs no link. */
+/* Only a task that waits or joins can need to be found by a cancelled family;
+ * one that never does costs no link. */
 static void join_family(struct weft_task *t)
 {
     struct family *f = t->family;
@@ -167,7 +167,9 @@ int w_join_begin(struct weft_task *t, void (*cancel)(void *), void *obj)
 {
     int rc;
 
-    t->flags |= TASK_USED;
+    /* A canceller of the family must find a task that is buried so. */
+    if (unlikely(!(t->flags & TASK_LINKED)))
+        join_family(t);
     t->joining = cancel;
     t->joined = obj;
     (void)wait_open(t, t->shield, WAIT_JOINING);

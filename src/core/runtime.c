@@ -19,13 +19,14 @@
 
 /* ---- fork -------------------------------------------------------------- */
 
-static _Atomic uint32_t forked;
+static _Atomic uint32_t generation;
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
-/* The child has none of the threads: its copies of runtimes are dead. */
+/* The child has none of the threads: its copies of runtimes are dead. It may
+ * open new ones. */
 static void in_child(void)
 {
-    store_relaxed(&forked, 1);
+    add_relaxed(&generation, 1);
     w_thread_set(NULL);
 }
 
@@ -34,9 +35,10 @@ static void watch_forks(void)
     (void)pthread_atfork(NULL, NULL, in_child);
 }
 
-bool w_runtime_dead(void)
+/* Is this a copy in a forked child? */
+static bool is_dead(const struct weft_runtime *rt)
 {
-    return load_relaxed(&forked);
+    return rt->generation != load_relaxed(&generation);
 }
 
 /* ---- unhandled errors --------------------------------------------------- */
@@ -296,6 +298,7 @@ int weft_runtime_open(weft_runtime **out, const struct weft_options *opts)
     w_barrier_open();
     memset(rt, 0, sizeof *rt);
     list_init(&rt->calls);
+    rt->generation = load_relaxed(&generation);
     (void)pthread_getaffinity_np(pthread_self(), sizeof rt->affinity,
                                  &rt->affinity);
     if (opts)
@@ -363,7 +366,7 @@ static void abandon_calls(struct weft_runtime *rt)
 /* -ESHUTDOWN, or the right to submit until leave_runtime. */
 static int enter_runtime(struct weft_runtime *rt)
 {
-    if (w_runtime_dead())
+    if (is_dead(rt))
         return -EOWNERDEAD;
     add_seq_cst(&rt->callers, 1);
     if (!load_seq_cst(&rt->stopping))
@@ -463,7 +466,7 @@ void weft_runtime_stop(weft_runtime *rt)
 {
     uint32_t no = 0;
 
-    if (w_runtime_dead() || !cas_seq_cst(&rt->stopping, &no, 1))
+    if (is_dead(rt) || !cas_seq_cst(&rt->stopping, &no, 1))
         return;
     /* Submissions of those who were let in before are not refused. */
     while (load_seq_cst(&rt->callers))
@@ -519,7 +522,7 @@ int weft_runtime_close(weft_runtime *rt)
 
     if (w && w->thread.rt == rt)
         return -EDEADLK;
-    if (w_runtime_dead())
+    if (is_dead(rt))
         return -EOWNERDEAD;
     weft_runtime_stop(rt);
     wait_quiet(rt);

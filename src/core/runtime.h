@@ -27,6 +27,7 @@ struct weft_runtime {
     struct worker *workers;   /* I */
     struct topo *topo;        /* I */
     bool pinned;              /* I */
+    uint32_t generation;      /* I: of the process, counted in forks */
     cpu_set_t affinity;       /* I: the opener's, for unbound threads */
 
     struct idle idle;
@@ -62,9 +63,6 @@ struct weft_runtime {
     _Atomic(void *) floor[FLOOR_COUNT]; /* L to write */
     const struct floor_ops *floor_ops[FLOOR_COUNT];
 };
-
-/* Has the process forked since? Then every runtime here is dead. */
-bool w_runtime_dead(void);
 
 void w_runtime_report(struct weft_runtime *rt, long code, const char *task,
                       const char *site, const char *message);

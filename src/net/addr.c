@@ -67,6 +67,8 @@ static long gai_code(int rc)
     switch (rc) {
     case EAI_AGAIN:
         return -EAGAIN;
+    case EAI_SYSTEM:
+        return errno ? -errno : -EIO;
     case EAI_MEMORY:
         return -ENOMEM;
     case EAI_FAMILY:

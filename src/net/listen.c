@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Listeners: accepting, and serving with a task a connection. */
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/un.h>
 #include <weft/task.h>
@@ -19,17 +18,38 @@ struct weft_listener {
     unsigned users; /* L: tasks inside calls */
     bool closed;    /* L */
     struct addr addr;
+    dev_t dev;      /* of a Unix socket's path */
+    ino_t ino;
 };
 
 /* ---- life -------------------------------------------------------------- */
 
-/* A path left over by a server that is gone: nobody answers there. */
+/* What is a socket at the path of a, if anything. */
+static bool find_socket(const struct addr *a, struct stat *st)
+{
+    const struct sockaddr_un *un = (const void *)&a->storage;
+    bool found;
+    int fd;
+
+    if (a->sa.sa_family != AF_UNIX || !un->sun_path[0])
+        return false;
+    fd = sys_open(un->sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    found = sys_fstat(fd, st) == 0 && S_ISSOCK(st->st_mode);
+    (void)sys_close(fd);
+    return found;
+}
+
+/* A path left over by a server that is gone: nobody answers there. Anything
+ * but a socket refuses too, and stays. */
 static void remove_stale(const struct addr *a)
 {
     const struct sockaddr_un *un = (const void *)&a->storage;
+    struct stat st;
     int fd;
 
-    if (a->sa.sa_family != AF_UNIX)
+    if (!find_socket(a, &st))
         return;
     fd = sys_socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -37,6 +57,17 @@ static void remove_stale(const struct addr *a)
     if (sys_connect(fd, &a->sa, a->len) == -ECONNREFUSED)
         (void)sys_unlink(un->sun_path);
     (void)sys_close(fd);
+}
+
+/* Unless another server has taken its place since. */
+static void remove_own(const weft_listener *l)
+{
+    const struct sockaddr_un *un = (const void *)&l->addr.storage;
+    struct stat st;
+
+    if (find_socket(&l->addr, &st) && st.st_dev == l->dev &&
+        st.st_ino == l->ino)
+        (void)sys_unlink(un->sun_path);
 }
 
 static int open_socket(const struct addr *a)
@@ -63,6 +94,7 @@ int weft_listen(weft_listener **out, const char *address)
 {
     struct weft_runtime *rt = weft_runtime_self();
     struct addr a[ADDR_MAX];
+    struct stat st;
     weft_listener *l;
     int rc;
 
@@ -83,8 +115,13 @@ int weft_listen(weft_listener **out, const char *address)
     }
     l->addr.len = sizeof l->addr.storage;
     (void)sys_getsockname(l->fd, &l->addr.sa, &l->addr.len);
+    if (find_socket(&l->addr, &st)) {
+        l->dev = st.st_dev;
+        l->ino = st.st_ino;
+    }
     rc = w_cell_open(rt, l->fd, &l->cell);
     if (rc < 0) {
+        remove_own(l);
         (void)sys_close(l->fd);
         sys_free(l);
         return rc;
@@ -105,11 +142,8 @@ int weft_listener_port(const weft_listener *l)
 
 static void destroy(weft_listener *l)
 {
-    const struct sockaddr_un *un = (const void *)&l->addr.storage;
-
     w_cell_close(l->cell);
-    if (l->addr.sa.sa_family == AF_UNIX && un->sun_path[0])
-        (void)sys_unlink(un->sun_path);
+    remove_own(l);
     (void)sys_close(l->fd);
     sys_free(l);
 }
@@ -145,12 +179,11 @@ void weft_listener_close(weft_listener *l)
         return;
     spin_lock(&l->lock);
     l->closed = true;
-    inside = l->users > 0;
+    inside = l->users++ > 0;
     spin_unlock(&l->lock);
     if (inside)
         w_cell_wake(l->cell, -EBADF);
-    else
-        destroy(l);
+    leave(l);
 }
 
 /* ---- accepting --------------------------------------------------------- */
@@ -169,8 +202,11 @@ static int accept_fd(weft_listener *l)
 {
     for (;;) {
         uint32_t tick = cell_tick(l->cell, DIR_READ);
-        int fd = sys_accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd;
 
+        if (is_closed(l)) /* after the tick: as in streams */
+            return -EBADF;
+        fd = sys_accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd == -EINTR || fd == -ECONNABORTED || fd == -EPROTO)
             continue;
         if (fd != -EAGAIN)
@@ -178,20 +214,16 @@ static int accept_fd(weft_listener *l)
         fd = w_cell_wait(l->cell, DIR_READ, tick);
         if (fd < 0)
             return fd;
-        if (is_closed(l))
-            return -EBADF;
     }
 }
 
 static int accept_stream(weft_listener *l, weft_stream **s)
 {
-    int fd = accept_fd(l), one = 1, rc;
+    int fd = accept_fd(l), rc;
 
     if (fd < 0)
         return fd;
-    if (l->addr.sa.sa_family != AF_UNIX)
-        (void)sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    rc = w_stream_make(s, fd, true);
+    rc = w_stream_make(s, fd, w_stream_kind(fd, l->addr.sa.sa_family));
     if (rc < 0)
         (void)sys_close(fd);
     return rc;
@@ -217,19 +249,33 @@ int weft_accept(weft_listener *l, weft_stream **s)
 
 /* ---- serving ----------------------------------------------------------- */
 
-struct connection {
-    weft_stream *stream;
+struct server {
     weft_handler *handler;
     void *arg;
+    weft_group group;
+    struct spin lock;
+    struct list connections; /* L */
+};
+
+/* In the list until its task has ended: one that is cancelled before its start
+ * never runs, and the stream is left to the server. */
+struct connection {
+    struct list node;
+    struct server *server;
+    weft_stream *stream;
 };
 
 /* A connection's failure is its own: it must not reach the group. */
 static long serve_one(void *arg)
 {
     struct connection *c = arg;
+    struct server *srv = c->server;
     struct weft_task *t = w_current();
-    long rc = c->handler(c->stream, c->arg);
+    long rc = srv->handler(c->stream, srv->arg);
 
+    spin_lock(&srv->lock);
+    list_remove(&c->node);
+    spin_unlock(&srv->lock);
     weft_close(c->stream);
     sys_free(c);
     if (w_is_error(rc) && rc != -ECONNRESET && rc != -EPIPE &&
@@ -249,43 +295,46 @@ static bool is_shortage(long rc)
            rc == -ENOSPC;
 }
 
-static int start_one(weft_group *g, weft_stream *s, weft_handler *handler,
-                     void *arg)
+static int start_one(struct server *srv, weft_stream *s)
 {
-    struct connection *c = sys_malloc(sizeof *c);
-    int rc = -ENOMEM;
+    struct connection *c = sys_calloc(1, sizeof *c);
+    int rc;
 
-    if (c) {
-        *c = (struct connection){s, handler, arg};
-        rc = weft_spawn_at(g, serve_one, c, WEFT_SITE("connection"));
-    }
-    if (rc < 0) {
-        sys_free(c);
+    if (!c) {
         weft_close(s);
+        return -ENOMEM;
+    }
+    c->server = srv;
+    c->stream = s;
+    spin_lock(&srv->lock);
+    list_push_back(&srv->connections, &c->node);
+    spin_unlock(&srv->lock);
+    rc = weft_spawn_at(&srv->group, serve_one, c, WEFT_SITE("connection"));
+    if (rc < 0) {
+        spin_lock(&srv->lock);
+        list_remove(&c->node);
+        spin_unlock(&srv->lock);
+        weft_close(s);
+        sys_free(c);
     }
     return rc;
 }
 
-long weft_serve(weft_listener *l, weft_handler *handler, void *arg)
+/* Until an error that is none of a single connection's. */
+static long accept_all(struct server *srv, weft_listener *l)
 {
     int64_t pause = PAUSE_MIN;
-    weft_group g;
     long rc = 0;
 
-    if (!weft_group_enter(&g))
-        return -EPERM;
-    if (!enter(l)) {
-        (void)weft_group_leave(&g);
-        return -EBADF;
-    }
     while (rc == 0) {
         weft_stream *s;
 
+        w_budget(w_worker());
         rc = weft_check();
         if (rc == 0)
             rc = accept_stream(l, &s);
         if (rc == 0)
-            rc = start_one(&g, s, handler, arg);
+            rc = start_one(srv, s);
         if (rc == 0) {
             pause = PAUSE_MIN;
         } else if (is_shortage(rc)) {
@@ -293,8 +342,31 @@ long weft_serve(weft_listener *l, weft_handler *handler, void *arg)
             pause = pause < PAUSE_MAX / 2 ? 2 * pause : PAUSE_MAX;
         }
     }
+    return rc;
+}
+
+long weft_serve(weft_listener *l, weft_handler *handler, void *arg)
+{
+    struct server srv = {.handler = handler, .arg = arg};
+    struct list *node;
+    long rc;
+
+    list_init(&srv.connections);
+    if (!weft_group_enter(&srv.group))
+        return -EPERM;
+    if (!enter(l)) {
+        (void)weft_group_leave(&srv.group);
+        return -EBADF;
+    }
+    rc = accept_all(&srv, l);
     leave(l);
-    weft_group_cancel(&g);
-    (void)weft_group_leave(&g);
+    weft_group_cancel(&srv.group);
+    (void)weft_group_leave(&srv.group);
+    while ((node = list_pop_front(&srv.connections)) != NULL) {
+        struct connection *c = container_of(node, struct connection, node);
+
+        weft_close(c->stream);
+        sys_free(c);
+    }
     return rc == -EBADF ? 0 : rc;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Streams: a socket or pipe, read through a buffer that exists only while it
- * holds something, written straight through.
+ * is of use, written straight through.
  *
  * Every operation tries the system call first. A read that got less than it
  * asked for has emptied the socket, so the next one waits at once for the next
@@ -8,7 +8,9 @@
  * have come with the same edge.
  *
  * Closing while another task is inside a call is allowed: the last one out
- * frees the stream. */
+ * frees the stream. After weft_close no call may start. The closer sets
+ * `closed`, then wakes; who is inside notes the tick, then looks at `closed`:
+ * so it either sees it or does not wait. */
 #include "net/stream.h"
 
 #include <netinet/in.h>
@@ -19,7 +21,7 @@
 
 /* ---- life -------------------------------------------------------------- */
 
-int w_stream_make(struct weft_stream **out, int fd, bool socket)
+int w_stream_make(struct weft_stream **out, int fd, enum stream_kind kind)
 {
     struct weft_runtime *rt = weft_runtime_self();
     struct weft_stream *s;
@@ -36,25 +38,51 @@ int w_stream_make(struct weft_stream **out, int fd, bool socket)
         return rc;
     }
     s->fd = fd;
-    s->socket = socket;
+    s->socket = kind != STREAM_PIPE;
+    s->gapless = kind == STREAM_TCP;
     *out = s;
     return 0;
 }
 
+/* Only of TCP does a short read tell that nothing is left: one from a Unix
+ * socket can end at a passed descriptor, one from a packet socket at each
+ * packet. */
+enum stream_kind w_stream_kind(int fd, int family)
+{
+    int one = 1;
+
+    if (family != AF_INET && family != AF_INET6)
+        return STREAM_SOCKET;
+    /* Requests and answers are written whole: waiting to fill a segment only
+     * adds the peer's delayed acknowledgement. */
+    (void)sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    return STREAM_TCP;
+}
+
 int weft_stream_attach(weft_stream **out, int fd)
 {
+    enum stream_kind kind = STREAM_PIPE;
+    int flags, rc, family = AF_UNSPEC, type = 0;
+    socklen_t n = sizeof family, m = sizeof type;
     struct stat st;
-    int flags, rc = sys_fstat(fd, &st);
 
+    if (!w_current())
+        return -EPERM;
+    rc = sys_fstat(fd, &st);
     if (rc < 0)
         return rc;
+    if (S_ISSOCK(st.st_mode)) {
+        (void)sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &n);
+        (void)sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &m);
+        kind = type == SOCK_STREAM ? w_stream_kind(fd, family) : STREAM_SOCKET;
+    }
     flags = sys_fcntl(fd, F_GETFL, 0);
     if (flags < 0)
         return flags;
     rc = sys_fcntl(fd, F_SETFL, flags | O_NONBLOCK);
     if (rc < 0)
         return rc;
-    return w_stream_make(out, fd, S_ISSOCK(st.st_mode));
+    return w_stream_make(out, fd, kind);
 }
 
 static void destroy(struct weft_stream *s)
@@ -80,7 +108,7 @@ static int enter(struct weft_stream *s, int dir)
     if (unlikely(rc))
         return rc;
     spin_lock(&s->lock);
-    if (unlikely(s->closed))
+    if (unlikely(load_relaxed(&s->closed)))
         rc = -EBADF;
     else if (unlikely(*busy))
         rc = -EBUSY;
@@ -90,40 +118,44 @@ static int enter(struct weft_stream *s, int dir)
     return rc;
 }
 
-static void leave(struct weft_stream *s, int dir)
+static void drop(struct weft_stream *s, bool *inside)
 {
     bool last;
 
     spin_lock(&s->lock);
-    if (dir == DIR_READ)
-        s->reading = false;
-    else
-        s->writing = false;
-    last = s->closed && !s->reading && !s->writing;
+    *inside = false;
+    last = load_relaxed(&s->closed) && !s->reading && !s->writing &&
+           !s->closing;
     spin_unlock(&s->lock);
     if (unlikely(last))
         destroy(s);
+}
+
+static void leave(struct weft_stream *s, int dir)
+{
+    drop(s, dir == DIR_READ ? &s->reading : &s->writing);
 }
 
 static int flush_now(struct weft_stream *s, bool wait, int flags);
 
 void weft_close(weft_stream *s)
 {
-    bool inside;
+    bool reading, writing;
 
     if (!s)
         return;
-    if (s->out_n && !s->writing)
-        (void)flush_now(s, false, 0);
     (void)w_watch_disarm(&s->watch);
     spin_lock(&s->lock);
-    s->closed = true;
-    inside = s->reading || s->writing;
+    store_release(&s->closed, 1);
+    s->closing = true;
+    reading = s->reading;
+    writing = s->writing;
     spin_unlock(&s->lock);
-    if (inside)
+    if (!writing)
+        (void)flush_now(s, false, 0);
+    if (reading || writing)
         w_cell_wake(s->cell, -EBADF);
-    else
-        destroy(s);
+    drop(s, &s->closing);
 }
 
 int weft_stream_fd(const weft_stream *s)
@@ -152,13 +184,15 @@ static ssize_t fill(struct weft_stream *s, char *buf, size_t n)
         uint32_t tick = cell_tick(s->cell, DIR_READ);
         ssize_t got;
 
+        if (unlikely(load_acquire(&s->closed)))
+            return -EBADF;
         if (s->drained && tick == s->seen && !load_acquire(&s->cell->hup)) {
             got = -EAGAIN;
         } else {
             got = s->socket ? sys_recv(s->fd, buf, n, 0)
                             : sys_read(s->fd, buf, n);
             s->drained = got == -EAGAIN ||
-                         (s->socket && got > 0 && (size_t)got < n);
+                         (s->gapless && got > 0 && (size_t)got < n);
             s->seen = tick;
         }
         if (got == -EINTR)
@@ -168,8 +202,6 @@ static ssize_t fill(struct weft_stream *s, char *buf, size_t n)
         got = w_cell_wait(s->cell, DIR_READ, tick);
         if (got < 0)
             return got;
-        if (unlikely(s->closed))
-            return -EBADF;
     }
 }
 
@@ -183,6 +215,13 @@ size_t weft_stream_buffered(const weft_stream *s)
     return buffered(s);
 }
 
+static void drop_buffer(struct weft_stream *s)
+{
+    sys_free(s->in);
+    s->in = NULL;
+    s->in_size = s->in_start = s->in_end = 0;
+}
+
 static size_t take(struct weft_stream *s, void *buf, size_t n)
 {
     size_t have = buffered(s);
@@ -192,28 +231,44 @@ static size_t take(struct weft_stream *s, void *buf, size_t n)
     if (n)
         memcpy(buf, s->in + s->in_start, n);
     s->in_start += (uint32_t)n;
-    if (s->in_start == s->in_end)
+    if (s->in_start == s->in_end) {
         s->in_start = s->in_end = 0;
+        if (s->in_size > STREAM_BUFFER)
+            drop_buffer(s);
+    }
     return n;
 }
 
-/* More bytes behind those that are there. 0: end. -EMSGSIZE: no room. */
-static ssize_t fill_buffer(struct weft_stream *s)
+/* Room for more bytes behind those that are there. */
+static int make_room(struct weft_stream *s)
 {
-    ssize_t got;
+    size_t size = s->in_size ? 2 * s->in_size : STREAM_BUFFER;
+    char *in;
 
-    if (!s->in && !(s->in = sys_malloc(STREAM_BUFFER)))
-        return -ENOMEM;
     if (s->in_start) {
         memmove(s->in, s->in + s->in_start, buffered(s));
         s->in_end -= s->in_start;
         s->in_start = 0;
     }
-    if (s->in_end == STREAM_BUFFER)
-        return -EMSGSIZE;
-    got = fill(s, s->in + s->in_end, STREAM_BUFFER - s->in_end);
+    if (s->in_end < s->in_size)
+        return 0;
+    in = sys_realloc(s->in, size);
+    if (!in)
+        return -ENOMEM;
+    s->in = in;
+    s->in_size = size;
+    return 0;
+}
+
+/* More bytes behind those that are there. 0: end. */
+static ssize_t fill_buffer(struct weft_stream *s)
+{
+    ssize_t got = make_room(s);
+
+    if (got == 0)
+        got = fill(s, s->in + s->in_end, s->in_size - s->in_end);
     if (got > 0)
-        s->in_end += (uint32_t)got;
+        s->in_end += (size_t)got;
     return got;
 }
 
@@ -233,46 +288,70 @@ ssize_t weft_read(weft_stream *s, void *buf, size_t n)
     return rc;
 }
 
-ssize_t weft_readn(weft_stream *s, void *buf, size_t n)
+/* Through the buffer: what came before a time-out stays for the next call, and
+ * the next small read may find its bytes there. */
+static ssize_t read_small(struct weft_stream *s, void *buf, size_t n)
 {
-    ssize_t rc = enter(s, DIR_READ);
+    while (buffered(s) < n) {
+        ssize_t rc = fill_buffer(s);
+
+        if (rc < 0)
+            return rc;
+        if (rc == 0)
+            break;
+    }
+    return (ssize_t)take(s, buf, n);
+}
+
+static ssize_t read_large(struct weft_stream *s, char *buf, size_t n)
+{
     size_t done = 0;
 
-    if (rc < 0)
-        return rc;
     while (done < n) {
-        rc = read_some(s, (char *)buf + done, n - done);
-        if (rc <= 0)
+        ssize_t rc = read_some(s, buf + done, n - done);
+
+        if (rc < 0)
+            return rc;
+        if (rc == 0)
             break;
         done += (size_t)rc;
     }
+    return (ssize_t)done;
+}
+
+ssize_t weft_readn(weft_stream *s, void *buf, size_t n)
+{
+    ssize_t rc = enter(s, DIR_READ);
+
+    if (rc < 0)
+        return rc;
+    rc = n < STREAM_BUFFER ? read_small(s, buf, n) : read_large(s, buf, n);
     leave(s, DIR_READ);
-    return rc < 0 ? rc : (ssize_t)done;
+    return rc;
 }
 
 static ssize_t read_line(struct weft_stream *s, char *buf, size_t n)
 {
     size_t searched = 0, len;
+    ssize_t rc = 1;
 
     for (;;) {
-        char *line = s->in + s->in_start, *end;
-        ssize_t rc;
+        char *end = NULL;
 
         len = buffered(s);
-        end = len > searched ? memchr(line + searched, '\n', len - searched)
-                             : NULL;
+        if (len > searched)
+            end = memchr(s->in + s->in_start + searched, '\n',
+                         len - searched);
         if (end) {
-            len = (size_t)(end - line) + 1;
+            len = (size_t)(end - s->in) - s->in_start + 1;
             break;
         }
+        if (rc == 0 || len > n - 1)
+            break;
         searched = len;
-        if (len >= n - 1)
-            return -EMSGSIZE;
         rc = fill_buffer(s);
         if (rc < 0)
             return rc;
-        if (rc == 0)
-            break;
     }
     if (len > n - 1)
         return -EMSGSIZE;
@@ -295,29 +374,52 @@ ssize_t weft_readline(weft_stream *s, char *buf, size_t n)
     return rc;
 }
 
+/* False: an edge will tell. Registration reports what is there; later on the
+ * socket is asked, unless it is known to be empty. */
+static bool may_have_bytes(struct weft_stream *s, uint32_t tick)
+{
+    struct cell *c = s->cell;
+    bool registered;
+    ssize_t rc;
+    char byte;
+
+    if (buffered(s))
+        return true;
+    spin_lock(&c->lock);
+    registered = c->home != NULL;
+    spin_unlock(&c->lock);
+    if (!registered ||
+        (s->drained && tick == s->seen && !load_acquire(&c->hup)))
+        return false;
+    if (!s->socket)
+        return true;
+    do
+        rc = sys_recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    while (rc == -EINTR);
+    s->drained = rc == -EAGAIN;
+    s->seen = tick;
+    return rc != -EAGAIN;
+}
+
 int weft_stream_watch(weft_stream *s, int64_t deadline, weft_fn *fn, void *arg)
 {
     struct worker *w = w_worker();
-    uint32_t now = cell_tick(s->cell, DIR_READ);
+    uint32_t seen = cell_tick(s->cell, DIR_READ);
+    bool busy;
 
     if (!w || !w->current)
         return -EPERM;
-    if (s->closed)
-        return -EBADF;
-    if (s->reading)
+    spin_lock(&s->lock);
+    busy = s->reading;
+    spin_unlock(&s->lock);
+    if (busy)
         return -EBUSY;
-    /* Registration reports what is there. Later on, unless the socket is known
-     * to be empty, something may be there without an edge to come: a value that
-     * the tick does not have makes the watch fire at once. */
-    if (buffered(s) || load_acquire(&s->cell->hup) ||
-        (s->cell->home && !(s->drained && now == s->seen)))
-        now--;
-    if (!buffered(s)) {
-        sys_free(s->in);
-        s->in = NULL;
-        s->in_start = s->in_end = 0;
-    }
-    return w_cell_watch(s->cell, &s->watch, 1u << DIR_READ, now, deadline, fn,
+    /* A value that the tick does not have makes the watch fire at once. */
+    if (may_have_bytes(s, seen))
+        seen--;
+    if (!buffered(s))
+        drop_buffer(s);
+    return w_cell_watch(s->cell, &s->watch, 1u << DIR_READ, seen, deadline, fn,
                         arg);
 }
 
@@ -328,26 +430,37 @@ int weft_stream_watch_result(const weft_stream *s)
 
 /* ---- writing ----------------------------------------------------------- */
 
-/* MSG_NOSIGNAL keeps SIGPIPE away from sockets. A pipe has no such flag: a
- * signal that the write would raise is taken back before it is let through. */
+/* MSG_NOSIGNAL keeps SIGPIPE away from sends. Pipes and sendfile have no such
+ * flag: there the signal is blocked, and one that the call raised is taken
+ * back before the mask is. Blocked before, it was the user's affair already. */
+struct sigpipe_guard {
+    sigset_t set, old;
+};
+
+static void guard_enter(struct sigpipe_guard *g)
+{
+    sigemptyset(&g->set);
+    sigaddset(&g->set, SIGPIPE);
+    (void)pthread_sigmask(SIG_BLOCK, &g->set, &g->old);
+}
+
+static ssize_t guard_leave(struct sigpipe_guard *g, ssize_t rc)
+{
+    struct timespec zero = {0, 0};
+
+    if (rc == -EPIPE && !sigismember(&g->old, SIGPIPE))
+        while (SYS_RET(sigtimedwait(&g->set, NULL, &zero)) == -EINTR)
+            ;
+    (void)pthread_sigmask(SIG_SETMASK, &g->old, NULL);
+    return rc;
+}
+
 static ssize_t pipe_writev(int fd, const struct iovec *v, int n)
 {
-    sigset_t pipe_set, pending, old;
-    struct timespec zero = {0, 0};
-    bool had;
-    ssize_t rc;
+    struct sigpipe_guard g;
 
-    sigemptyset(&pipe_set);
-    sigaddset(&pipe_set, SIGPIPE);
-    (void)sigpending(&pending);
-    had = sigismember(&pending, SIGPIPE);
-    (void)pthread_sigmask(SIG_BLOCK, &pipe_set, &old);
-    rc = sys_writev(fd, v, n);
-    if (rc == -EPIPE && !had)
-        while (sigtimedwait(&pipe_set, NULL, &zero) < 0 && errno == EINTR)
-            ;
-    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return rc;
+    guard_enter(&g);
+    return guard_leave(&g, sys_writev(fd, v, n));
 }
 
 static ssize_t write_once(struct weft_stream *s, const struct iovec *v, int n,
@@ -361,15 +474,6 @@ static ssize_t write_once(struct weft_stream *s, const struct iovec *v, int n,
     if (n == 1)
         return sys_send(s->fd, v->iov_base, v->iov_len, MSG_NOSIGNAL | flags);
     return sys_sendmsg(s->fd, &m, MSG_NOSIGNAL | flags);
-}
-
-static int wait_writable(struct weft_stream *s, uint32_t tick)
-{
-    int rc = w_cell_wait(s->cell, DIR_WRITE, tick);
-
-    if (rc == 0 && unlikely(s->closed))
-        rc = -EBADF;
-    return rc;
 }
 
 /* All of v, which is changed meanwhile. The number of bytes. */
@@ -386,11 +490,13 @@ static ssize_t write_all(struct weft_stream *s, struct iovec *v, int n,
             v++, n--;
         if (!n)
             return (ssize_t)done;
+        if (unlikely(load_acquire(&s->closed)))
+            return -EBADF;
         rc = write_once(s, v, n, flags);
         if (rc == -EINTR)
             continue;
         if (rc == -EAGAIN) {
-            rc = wait_writable(s, tick);
+            rc = w_cell_wait(s->cell, DIR_WRITE, tick);
             if (rc < 0)
                 return rc;
             continue;
@@ -430,6 +536,8 @@ static int gather(struct weft_stream *s, const struct iovec *v, int n,
     if (total > STREAM_BUFFER - s->out_n)
         return 0;
     for (int i = 0; i < n; i++) {
+        if (!v[i].iov_len)
+            continue;
         memcpy(s->out + s->out_n, v[i].iov_base, v[i].iov_len);
         s->out_n += (uint32_t)v[i].iov_len;
     }
@@ -510,11 +618,16 @@ int weft_flush(weft_stream *s)
 
 int weft_shutdown(weft_stream *s)
 {
-    int rc = weft_flush(s);
+    int rc = enter(s, DIR_WRITE);
 
     if (rc < 0)
         return rc;
-    return s->socket ? sys_shutdown(s->fd, SHUT_WR) : -ENOTSOCK;
+    s->corked = false;
+    rc = flush_now(s, true, 0);
+    if (rc == 0)
+        rc = s->socket ? sys_shutdown(s->fd, SHUT_WR) : -ENOTSOCK;
+    leave(s, DIR_WRITE);
+    return rc;
 }
 
 /* ---- files ------------------------------------------------------------- */
@@ -558,12 +671,17 @@ static ssize_t send_file(struct weft_stream *s, int fd, off_t off, size_t n)
         uint32_t tick = cell_tick(s->cell, DIR_WRITE);
         size_t want = n - done < SENDFILE_CHUNK ? n - done : SENDFILE_CHUNK;
         off_t at = off + (off_t)done;
-        ssize_t rc = sys_sendfile(s->fd, fd, &at, want);
+        struct sigpipe_guard g;
+        ssize_t rc;
 
+        if (unlikely(load_acquire(&s->closed)))
+            return -EBADF;
+        guard_enter(&g);
+        rc = guard_leave(&g, sys_sendfile(s->fd, fd, &at, want));
         if (rc == -EINTR)
             continue;
         if (rc == -EAGAIN) {
-            rc = wait_writable(s, tick);
+            rc = w_cell_wait(s->cell, DIR_WRITE, tick);
             if (rc < 0)
                 return rc;
             continue;
@@ -575,8 +693,9 @@ static ssize_t send_file(struct weft_stream *s, int fd, off_t off, size_t n)
         if (rc == 0)
             break;
         done += (size_t)rc;
-        if (want == SENDFILE_CHUNK)
-            (void)weft_yield();
+        rc = done < n && want == SENDFILE_CHUNK ? weft_yield() : 0;
+        if (rc < 0)
+            return rc;
     }
     return (ssize_t)done;
 }
@@ -587,7 +706,7 @@ ssize_t weft_sendfile(weft_stream *s, int fd, off_t off, size_t n)
 
     if (rc < 0)
         return rc;
-    rc = flush_now(s, true, MSG_MORE);
+    rc = flush_now(s, true, n ? MSG_MORE : 0);
     if (rc == 0)
         rc = send_file(s, fd, off, n);
     leave(s, DIR_WRITE);
@@ -596,7 +715,8 @@ ssize_t weft_sendfile(weft_stream *s, int fd, off_t off, size_t n)
 
 /* ---- connecting -------------------------------------------------------- */
 
-int w_stream_await_connect(struct weft_stream *s)
+/* Until s is connected, or has failed to be. */
+static int await_connect(struct weft_stream *s)
 {
     uint32_t tick = cell_tick(s->cell, DIR_WRITE);
     int error = 0, rc;
@@ -614,17 +734,12 @@ int w_stream_await_connect(struct weft_stream *s)
 static int connect_one(const struct addr *a, struct weft_stream **out)
 {
     struct weft_stream *s;
-    int one = 1, rc;
-    int fd = sys_socket(a->sa.sa_family,
+    int rc, fd = sys_socket(a->sa.sa_family,
                         SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
         return fd;
-    /* Requests and answers are written whole: waiting to fill a segment only
-     * adds the peer's delayed acknowledgement. */
-    if (a->sa.sa_family != AF_UNIX)
-        (void)sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    rc = w_stream_make(&s, fd, true);
+    rc = w_stream_make(&s, fd, w_stream_kind(fd, a->sa.sa_family));
     if (rc < 0) {
         (void)sys_close(fd);
         return rc;
@@ -637,7 +752,7 @@ static int connect_one(const struct addr *a, struct weft_stream **out)
             rc = sys_connect(fd, &a->sa, a->len);
     }
     if (rc == -EINPROGRESS || rc == -EINTR)
-        rc = w_stream_await_connect(s);
+        rc = await_connect(s);
     if (rc < 0) {
         weft_close(s);
         return rc;
@@ -658,7 +773,8 @@ int weft_connect(weft_stream **out, const char *address)
         return n;
     for (int i = 0; i < n; i++) {
         rc = connect_one(&a[i], out);
-        if (rc == 0 || rc == -ECANCELED || rc == -ETIMEDOUT)
+        /* The kernel's own time-out lets the next address have its turn. */
+        if (rc == 0 || weft_check() < 0)
             break;
     }
     return rc;

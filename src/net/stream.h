@@ -13,26 +13,31 @@ struct weft_stream {
     int fd;              /* I */
     struct cell *cell;   /* I */
     bool socket;         /* I: else a pipe or the like */
-    bool closed;         /* L */
+    bool gapless;        /* I: a short read has emptied it */
     bool reading;        /* L: a task is inside a read */
     bool writing;        /* L: a task is inside a write */
-    struct spin lock;
+    bool closing;        /* L: weft_close is still at work */
     /* The reader's. */
     bool drained;        /* the socket was empty when its tick was `seen` */
     bool corked;         /* the writer's */
+    _Atomic uint32_t closed; /* L to write */
+    struct spin lock;
     uint32_t seen;
-    char *in;            /* STREAM_BUFFER bytes, or NULL */
-    uint32_t in_start, in_end;
+    char *in;            /* in_size bytes, or NULL */
+    size_t in_size, in_start, in_end;
     /* The writer's. */
     char *out;           /* STREAM_BUFFER bytes, or NULL */
     uint32_t out_n;
     struct watch watch;
 };
 
-/* Makes a stream of a non-blocking fd; on failure fd stays the caller's. */
-W_MUST_CHECK int w_stream_make(struct weft_stream **out, int fd, bool socket);
+enum stream_kind { STREAM_TCP, STREAM_SOCKET, STREAM_PIPE };
 
-/* Waits until fd is connected, or has failed to. */
-W_MUST_CHECK int w_stream_await_connect(struct weft_stream *s);
+/* Makes a stream of a non-blocking fd; on failure fd stays the caller's. */
+W_MUST_CHECK int w_stream_make(struct weft_stream **out, int fd,
+                               enum stream_kind kind);
+
+/* TCP for a stream socket of the Internet, which is set up as such. */
+enum stream_kind w_stream_kind(int fd, int family);
 
 #endif

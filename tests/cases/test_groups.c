@@ -4,6 +4,10 @@
 
 #include <pthread.h>
 
+/* Short enough to tell of a cancel that did not come before the test's limit
+ * does. */
+#define LONG_TIME (8 * WEFT_SEC)
+
 /* ---- joining ------------------------------------------------------------ */
 
 static long naps(void *arg)
@@ -46,7 +50,7 @@ static long sleeps_long(void *arg)
     struct sleeper *s = arg;
 
     atomic_fetch_add(&s->begun, 1);
-    atomic_store(&s->got, weft_sleep(60 * WEFT_SEC));
+    atomic_store(&s->got, weft_sleep(LONG_TIME));
     atomic_fetch_add(&s->ended, 1);
     return atomic_load(&s->got);
 }
@@ -86,7 +90,7 @@ static long leave_all_ways(void *arg)
         t_equal(leave_early(&s, way), way == RETURN);
         t_equal(atomic_load(&s.ended), 1);
         t_equal(atomic_load(&s.got), -ECANCELED);
-        t_check(weft_now() - start < 30 * WEFT_SEC);
+        t_check(weft_now() - start < LONG_TIME / 2);
         t_equal(weft_check(), 0);
         t_equal(weft_sleep(1), 0);
     }
@@ -158,8 +162,8 @@ static long first_error(void *arg)
         for (int i = 0; i < 3; i++)
             t_equal(weft_spawn(&g, sleeps_long, &s), 0);
         t_equal(weft_spawn(&g, fails_when_all_sleep, &s), 0);
-        t_equal(weft_sleep(60 * WEFT_SEC), -ECANCELED);
-        t_equal(weft_sleep(60 * WEFT_SEC), -ECANCELED);
+        t_equal(weft_sleep(LONG_TIME), -ECANCELED);
+        t_equal(weft_sleep(LONG_TIME), -ECANCELED);
         t_equal(weft_check(), -ECANCELED);
     }
     t_equal(weft_check(), 0);
@@ -169,7 +173,7 @@ static long first_error(void *arg)
         t_check(strcmp(weft_group_message(&g), "the third one") == 0);
     t_equal(atomic_load(&s.ended), 3);
     t_equal(atomic_load(&s.got), -ECANCELED);
-    t_check(weft_now() - start < 30 * WEFT_SEC);
+    t_check(weft_now() - start < LONG_TIME / 2);
     return 0;
 }
 
@@ -183,7 +187,7 @@ static long fails_when_cancelled(void *arg)
     struct sleeper *s = arg;
 
     atomic_fetch_add(&s->begun, 1);
-    t_equal(weft_sleep(60 * WEFT_SEC), -ECANCELED);
+    t_equal(weft_sleep(LONG_TIME), -ECANCELED);
     return -EBADF;
 }
 
@@ -326,7 +330,7 @@ static long foreign_cancel(void *arg)
 
         t_equal(weft_spawn(&g, sleeps_long, s), 0);
         t_equal(pthread_create(&thread, NULL, cancel_from_outside, &g), 0);
-        t_equal(weft_sleep(60 * WEFT_SEC), -ECANCELED);
+        t_equal(weft_sleep(LONG_TIME), -ECANCELED);
         pthread_join(thread, NULL);
         weft_with_shield()
             t_equal(weft_group_wait(&g), -ECANCELED);
@@ -337,8 +341,7 @@ static long foreign_cancel(void *arg)
 
 static void a_foreign_thread_may_cancel_a_group(void **state)
 {
-    assert_int_equal(t_run(t_workers(state), foreign_cancel, NULL),
-                     -ECANCELED);
+    assert_int_equal(t_run(t_workers(state), foreign_cancel, NULL), -ECANCELED);
 }
 
 /* ---- nested ------------------------------------------------------------- */
@@ -360,7 +363,7 @@ static long inner_failure(void *arg)
         t_equal(weft_spawn_task(&outer, sleeps_long, &s, &t), 0);
         weft_with_group(&inner) {
             t_equal(weft_spawn(&inner, fails_at_once, NULL), 0);
-            t_equal(weft_sleep(60 * WEFT_SEC), -ECANCELED);
+            t_equal(weft_sleep(LONG_TIME), -ECANCELED);
         }
         t_equal(weft_group_wait(&inner), -EIO);
         t_equal(weft_check(), 0);
@@ -428,6 +431,40 @@ static void an_outside_cancel_goes_through_nested_groups(void **state)
     assert_int_equal(t_run(t_workers(state), cancel_through_both, NULL), 0);
 }
 
+/* A parent that never waited itself: its join runs the child on its stack. */
+static long joins_only(void *arg)
+{
+    weft_group g;
+
+    weft_with_group(&g)
+        t_equal(weft_spawn(&g, sleeps_long, arg), 0);
+    return weft_group_wait(&g);
+}
+
+static long cancel_below(void *arg)
+{
+    struct sleeper s = {0};
+    weft_group g;
+    int64_t start = weft_now();
+
+    (void)arg;
+    weft_with_group(&g) {
+        t_equal(weft_spawn(&g, joins_only, &s), 0);
+        while (!atomic_load(&s.begun))
+            t_equal(weft_yield(), 0);
+        t_equal(weft_sleep(5 * WEFT_MS), 0);
+        weft_group_cancel(&g);
+    }
+    t_equal(atomic_load(&s.got), -ECANCELED);
+    t_check(weft_now() - start < LONG_TIME / 2);
+    return 0;
+}
+
+static void a_cancel_reaches_a_child_on_its_parents_stack(void **state)
+{
+    assert_int_equal(t_run(t_workers(state), cancel_below, NULL), 0);
+}
+
 /* The parent waits in an await or at the end of its group. */
 static long awaits_child(void *arg)
 {
@@ -450,7 +487,7 @@ static long shields_child(void *arg)
         weft_with_group(&g)
             t_equal(weft_spawn(&g, naps, arg), 0);
     t_equal(weft_group_wait(&g), 0);
-    t_equal(weft_sleep(60 * WEFT_SEC), -ECANCELED);
+    t_equal(weft_sleep(LONG_TIME), -ECANCELED);
     return 9;
 }
 
@@ -547,6 +584,7 @@ static const struct CMUnitTest tests[] = {
     T_EACH(a_foreign_thread_may_cancel_a_group),
     T_EACH(an_inner_failure_does_not_touch_the_outer_group),
     T_EACH(an_outside_cancel_goes_through_nested_groups),
+    T_EACH(a_cancel_reaches_a_child_on_its_parents_stack),
     T_EACH(a_cancelled_parent_cancels_its_child_unless_shielded),
     T_EACH(a_timeout_around_a_group_cancels_the_children),
     T_EACH(a_tree_of_groups_counts_its_leaves),

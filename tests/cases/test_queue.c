@@ -289,8 +289,7 @@ static long balance(void *arg)
             t_equal(weft_spawn(&g, puts_hastily, b), 0);
             t_equal(weft_spawn(&g, gets_hastily, b), 0);
         }
-    t_equal(atomic_load(&b->put) - atomic_load(&b->got),
-            weft_queue_len(&b->q));
+    t_equal(atomic_load(&b->put) - atomic_load(&b->got), weft_queue_len(&b->q));
     return weft_group_wait(&g);
 }
 

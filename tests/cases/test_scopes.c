@@ -190,8 +190,7 @@ static long both_at_once(void *arg)
         weft_task *t;
 
         weft_with_group(&g) {
-            t_equal(weft_spawn_task(&g, cancel_and_deadline, &deadline, &t),
-                    0);
+            t_equal(weft_spawn_task(&g, cancel_and_deadline, &deadline, &t), 0);
             t_equal(weft_sleep_until(deadline), 0);
             t_equal(weft_task_cancel(t), 0);
             t_equal(weft_await(t), -ECANCELED);
@@ -389,7 +388,8 @@ static long wait_group(struct things *t)
 }
 
 static long (*const waits[])(struct things *) = {
-    wait_sleep, wait_sleep_until, wait_lock, wait_event, wait_get, wait_put, wait_fd, wait_group,
+    wait_sleep, wait_sleep_until, wait_lock, wait_event,
+    wait_get,   wait_put,         wait_fd,   wait_group,
 };
 
 struct victim {
@@ -410,7 +410,8 @@ static long waits_twice(void *arg)
     return -ECANCELED;
 }
 
-static long times_out_twice(struct things *things, long (*wait)(struct things *))
+static long times_out_twice(struct things *things,
+                            long (*wait)(struct things *))
 {
     weft_with_timeout(3 * WEFT_MS) {
         t_equal(wait(things), -ETIMEDOUT);

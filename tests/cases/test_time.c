@@ -275,9 +275,9 @@ static atomic_int rings_left;
 static long rings_again(void *arg)
 {
     if (atomic_fetch_sub(&rings_left, 1) > 1)
-        t_equal(weft_timer_start(&chained, weft_now() + WEFT_MS, rings_again,
-                                 arg),
-                0);
+        t_equal(
+            weft_timer_start(&chained, weft_now() + WEFT_MS, rings_again, arg),
+            0);
     else
         weft_event_set(arg);
     return 0;
@@ -301,9 +301,9 @@ static long use_timers(void *arg)
     t_equal(atomic_load(&rings_left), 0);
     t_equal(weft_timer_stop(&chained), 0);
     /* Left armed: dropped at the end. */
-    t_equal(weft_timer_start(&chained, weft_now() + WEFT_MIN, rings_again,
-                             NULL),
-            0);
+    t_equal(
+        weft_timer_start(&chained, weft_now() + WEFT_MIN, rings_again, NULL),
+        0);
     return 0;
 }
 

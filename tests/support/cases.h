@@ -50,7 +50,7 @@
 /* A test in three entries: with 1, 2 and 4 workers. The test asks t_workers. */
 #define T_WITH_(fn, n, text)                                                   \
     {                                                                          \
-        #fn " with " text, fn, NULL, NULL, (void *)(uintptr_t)(n)              \
+#fn " with " text, fn, NULL, NULL, (void *)(uintptr_t)(n)              \
     }
 #define T_EACH(fn)                                                             \
     T_WITH_(fn, 1, "1 worker"), T_WITH_(fn, 2, "2 workers"),                   \
@@ -126,7 +126,7 @@ void t_collect(const struct weft_unhandled *e, void *arg);
 /* ---- a child process ---------------------------------------------------- */
 
 struct t_child {
-    int status;       /* as waitpid tells; -1: it had to be killed */
+    int status;        /* as waitpid tells; -1: it had to be killed */
     char output[8192]; /* its standard error */
 };
 

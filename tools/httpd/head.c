@@ -39,18 +39,21 @@ static struct text token(struct cursor *c)
     return (struct text){start, (size_t)(c->p - start)};
 }
 
-static bool take(struct cursor *c, const char *s)
+/* Inline, so that the length of s is a constant. */
+static inline __attribute__((always_inline)) bool take(struct cursor *c,
+                                                       const char *s)
 {
     size_t n = strlen(s), have = (size_t)(c->end - c->p);
 
-    if (memcmp(c->p, s, have < n ? have : n) != 0)
-        return false;
-    if (have < n) {
-        c->cut = true;
-        return false;
+    if (likely(have >= n)) {
+        if (memcmp(c->p, s, n) != 0)
+            return false;
+        c->p += n;
+        return true;
     }
-    c->p += n;
-    return true;
+    if (!memcmp(c->p, s, have))
+        c->cut = true;
+    return false;
 }
 
 static bool is(struct text t, const char *s)

@@ -116,6 +116,8 @@ static long run(struct server *srv)
             rc = weft_spawn_task(&group, hd_accept_task, srv, &acceptor);
         if (!rc)
             rc = wait_signal(srv->signals);
+        if (rc < 0)
+            complain(rc, "stopping");
         if (acceptor) {
             weft_task_cancel(acceptor);
             (void)weft_await(acceptor);

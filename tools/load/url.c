@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* URLs as the load generator needs them. */
 #include <stdio.h>
 #include <string.h>
 
