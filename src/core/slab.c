@@ -91,6 +91,9 @@ static bool new_chunk(struct slab *s)
     return true;
 }
 
+/* Records come back in lots. The first of a lot knows how many there are and
+ * which is the last, so that taking them walks lots, not records, whose lines
+ * are still in another core's cache. */
 static bool take_remote(struct slab *s)
 {
     struct weft_task *t;
@@ -100,8 +103,11 @@ static bool take_remote(struct slab *s)
     s->free = swap_acquire(&s->remote, NULL);
     s->n_free = 0;
     s->low = 0;
-    for (t = s->free; t; t = (struct weft_task *)(void *)t->fn)
-        s->n_free++;
+    for (t = s->free; t; t = (struct weft_task *)(void *)t->fn) {
+        s->n_free += (uintptr_t)t->arg;
+        t = (struct weft_task *)(void *)t->family;
+        s->remote_last = t;
+    }
     return s->free != NULL;
 }
 
@@ -123,10 +129,12 @@ struct weft_task *w_slab_alloc_slow(struct slab *s)
 }
 
 void w_slab_free_remote(struct slab *s, struct weft_task *first,
-                        struct weft_task *last)
+                        struct weft_task *last, size_t n)
 {
     struct weft_task *head = load_relaxed(&s->remote);
 
+    first->arg = (void *)(uintptr_t)n;
+    first->family = (struct family *)(void *)last;
     do
         last->fn = (weft_fn *)(void *)head;
     while (!cas_release(&s->remote, &head, first));
@@ -163,15 +171,13 @@ static void drop_free_chunks(struct slab *s)
 
 static void gather_remote(struct slab *s)
 {
-    struct weft_task *had = s->free, *t;
+    struct weft_task *had = s->free;
     size_t n = s->n_free, low = s->low;
 
     if (!take_remote(s))
         return;
     s->low = low;
-    for (t = s->free; t->fn; t = (struct weft_task *)(void *)t->fn)
-        ;
-    t->fn = (weft_fn *)(void *)had;
+    s->remote_last->fn = (weft_fn *)(void *)had;
     s->n_free += n;
 }
 

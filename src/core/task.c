@@ -55,7 +55,7 @@ static void task_free(struct weft_task *t)
         return;
     }
     store_relaxed(&t->state, TASK_FREE);
-    w_slab_free_remote(task_chunk(t)->home, t, t);
+    w_slab_free_remote(task_chunk(t)->home, t, t, 1);
 }
 
 void w_task_stale(struct weft_task *t)

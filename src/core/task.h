@@ -200,6 +200,7 @@ struct slab {
     unsigned n_cold;             /* W */
     struct slab_chunk *chunks;   /* L to change */
     struct slab_region *regions; /* W */
+    struct weft_task *remote_last; /* W: of what was taken from remote */
     uint64_t epoch;              /* W: first epoch of a zeroed record */
     struct weft_runtime *rt;     /* I */
     struct spin lock;
@@ -220,9 +221,9 @@ void w_slab_open(struct slab *s, struct weft_runtime *rt);
 void w_slab_close(struct slab *s);
 /* Owner. NULL without memory. What is beyond the first line is zero. */
 struct weft_task *w_slab_alloc_slow(struct slab *s);
-/* Not the owner: gives back a list linked through fn. */
+/* Not the owner: gives back n records linked through fn. */
 void w_slab_free_remote(struct slab *s, struct weft_task *first,
-                        struct weft_task *last);
+                        struct weft_task *last, size_t n);
 /* Owner, now and then while it has nothing to do: gives the pages of wholly
  * free chunks back if that many records were not needed since the last call. */
 void w_slab_trim(struct slab *s);

@@ -56,6 +56,7 @@ struct worker {
     struct group *done_of;
     uint32_t done;
     struct slab *dead_of;
+    size_t n_dead;
     struct weft_task *dead, *dead_last;
 
     struct slab slab;
@@ -174,11 +175,13 @@ static inline void slab_free_any(struct worker *w, struct weft_task *t)
     }
     if (unlikely(w->dead_of != home)) {
         if (w->dead)
-            w_slab_free_remote(w->dead_of, w->dead, w->dead_last);
+            w_slab_free_remote(w->dead_of, w->dead, w->dead_last, w->n_dead);
         w->dead_of = home;
         w->dead = NULL;
         w->dead_last = t;
+        w->n_dead = 0;
     }
+    w->n_dead++;
     store_relaxed(&t->state, TASK_FREE);
     t->fn = (weft_fn *)(void *)w->dead;
     w->dead = t;
@@ -192,7 +195,7 @@ static inline void w_worker_flush(struct worker *w)
     w->done_of = NULL;
     w->done = 0;
     if (w->dead)
-        w_slab_free_remote(w->dead_of, w->dead, w->dead_last);
+        w_slab_free_remote(w->dead_of, w->dead, w->dead_last, w->n_dead);
     w->dead = NULL;
     w->dead_of = NULL;
 }

@@ -18,7 +18,7 @@ struct weft_listener {
     unsigned users; /* L: tasks inside calls */
     bool closed;    /* L */
     struct addr addr;
-    dev_t dev;      /* of a Unix socket's path */
+    dev_t dev; /* of a Unix socket's path */
     ino_t ino;
 };
 

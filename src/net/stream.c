@@ -124,8 +124,8 @@ static void drop(struct weft_stream *s, bool *inside)
 
     spin_lock(&s->lock);
     *inside = false;
-    last = load_relaxed(&s->closed) && !s->reading && !s->writing &&
-           !s->closing;
+    last =
+        load_relaxed(&s->closed) && !s->reading && !s->writing && !s->closing;
     spin_unlock(&s->lock);
     if (unlikely(last))
         destroy(s);
@@ -191,8 +191,8 @@ static ssize_t fill(struct weft_stream *s, char *buf, size_t n)
         } else {
             got = s->socket ? sys_recv(s->fd, buf, n, 0)
                             : sys_read(s->fd, buf, n);
-            s->drained = got == -EAGAIN ||
-                         (s->gapless && got > 0 && (size_t)got < n);
+            s->drained =
+                got == -EAGAIN || (s->gapless && got > 0 && (size_t)got < n);
             s->seen = tick;
         }
         if (got == -EINTR)
@@ -340,8 +340,7 @@ static ssize_t read_line(struct weft_stream *s, char *buf, size_t n)
 
         len = buffered(s);
         if (len > searched)
-            end = memchr(s->in + s->in_start + searched, '\n',
-                         len - searched);
+            end = memchr(s->in + s->in_start + searched, '\n', len - searched);
         if (end) {
             len = (size_t)(end - s->in) - s->in_start + 1;
             break;
@@ -735,7 +734,7 @@ static int connect_one(const struct addr *a, struct weft_stream **out)
 {
     struct weft_stream *s;
     int rc, fd = sys_socket(a->sa.sa_family,
-                        SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+                            SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
         return fd;

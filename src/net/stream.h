@@ -10,23 +10,23 @@
 #define STREAM_BUFFER ((size_t)16384)
 
 struct weft_stream {
-    int fd;              /* I */
-    struct cell *cell;   /* I */
-    bool socket;         /* I: else a pipe or the like */
-    bool gapless;        /* I: a short read has emptied it */
-    bool reading;        /* L: a task is inside a read */
-    bool writing;        /* L: a task is inside a write */
-    bool closing;        /* L: weft_close is still at work */
+    int fd;            /* I */
+    struct cell *cell; /* I */
+    bool socket;       /* I: else a pipe or the like */
+    bool gapless;      /* I: a short read has emptied it */
+    bool reading;      /* L: a task is inside a read */
+    bool writing;      /* L: a task is inside a write */
+    bool closing;      /* L: weft_close is still at work */
     /* The reader's. */
-    bool drained;        /* the socket was empty when its tick was `seen` */
-    bool corked;         /* the writer's */
+    bool drained;            /* the socket was empty when its tick was `seen` */
+    bool corked;             /* the writer's */
     _Atomic uint32_t closed; /* L to write */
     struct spin lock;
     uint32_t seen;
-    char *in;            /* in_size bytes, or NULL */
+    char *in; /* in_size bytes, or NULL */
     size_t in_size, in_start, in_end;
     /* The writer's. */
-    char *out;           /* STREAM_BUFFER bytes, or NULL */
+    char *out; /* STREAM_BUFFER bytes, or NULL */
     uint32_t out_n;
     struct watch watch;
 };

@@ -10,9 +10,8 @@
 /* ---- reading ------------------------------------------------------------ */
 
 static const size_t line_lengths[] = {
-    1,          2,          BUFFER - 1, BUFFER,     BUFFER + 1, 1,
-    5000,       11384,      11385,      3 * BUFFER, 1,          BUFFER - 2,
-    2 * BUFFER, 40,         40000,      7,
+    1,     2,          BUFFER - 1, BUFFER,     BUFFER + 1, 1,  5000,  11384,
+    11385, 3 * BUFFER, 1,          BUFFER - 2, 2 * BUFFER, 40, 40000, 7,
 };
 
 static void some_lines(weft_stream *s[2])
@@ -163,7 +162,7 @@ static long short_reads(void *arg)
         char space[CMSG_SPACE(sizeof(int))];
         struct cmsghdr align;
     } control = {{0}};
-    struct iovec v = {(void *)(uintptr_t)"a", 1};
+    struct iovec v = {(void *)(uintptr_t) "a", 1};
     struct msghdr m = {.msg_iov = &v,
                        .msg_iovlen = 1,
                        .msg_control = control.space,
