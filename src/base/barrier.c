@@ -24,10 +24,16 @@ void w_barrier_open(void)
 
 void w_barrier_heavy(void)
 {
+    int rc = 0;
+
     fence_seq_cst();
-    /* A registered process cannot be refused but for memory, and then only
-     * for a moment. */
-    if (likely(w_barrier_uneven))
-        while (sys_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) < 0)
+    if (unlikely(!w_barrier_uneven))
+        return;
+    /* A forked child may have to register anew; else only memory can be short,
+     * and then for a moment. */
+    while ((rc = sys_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED)) < 0)
+        if (rc == -EPERM)
+            (void)sys_membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
+        else
             sys_yield();
 }

@@ -11,6 +11,7 @@
 #define TINY_NS 200
 #define NAP_MIN (10 * WEFT_US)
 #define NAP_MAX (100 * WEFT_US)
+#define EXPIRE_MIN 16u
 #define SPARE_TASKS 1024u
 #define SPARE_NS (100 * WEFT_MS)
 
@@ -37,14 +38,17 @@ static void tune_inject(struct worker *w, int64_t now)
     w->inject_every = every < 2 ? 2 : every > 127 ? 127 : (unsigned)every;
 }
 
-/* No more than the ring has room for: what goes over would lose its order. */
+/* No more than the ring has room for: what goes over would lose its order. Yet
+ * some, or tasks that only yield could starve the timers. */
 static void expire_own(struct worker *w, int64_t now, struct chain *c)
 {
-    uint32_t used = runq_len(&w->runq) + c->n;
+    uint32_t used = runq_len(&w->runq) + c->n, max = EXPIRE_MIN;
 
-    if (timers_first(&w->timers) <= now && used < RUNQ_SIZE / 2)
-        COUNT_N(w->timers_fired,
-                w_timers_expire(&w->timers, w, now, RUNQ_SIZE / 2 - used, c));
+    if (timers_first(&w->timers) > now)
+        return;
+    if (used + EXPIRE_MIN < RUNQ_SIZE / 2)
+        max = RUNQ_SIZE / 2 - used;
+    COUNT_N(w->timers_fired, w_timers_expire(&w->timers, w, now, max, c));
 }
 
 static void poll_own(struct worker *w, int64_t now, int64_t timeout,

@@ -21,7 +21,8 @@ void w_stack_pool_open(struct stack_pool *p, size_t size, size_t max,
                        void (*entry)(void))
 {
     memset(p, 0, sizeof *p);
-    p->size = w_align_up(size < STACK_MIN ? STACK_MIN : size, 4096);
+    /* A page more: the loop's frame and the colour are not the task's. */
+    p->size = w_align_up(size < STACK_MIN ? STACK_MIN : size, 4096) + 4096;
     p->max = max;
     p->entry = entry;
     p->next_count = MAP_STACKS_FIRST;
@@ -273,7 +274,7 @@ void w_stack_trim(struct stack_pool *p)
 struct stack *w_stack_single(struct stack_pool *p, size_t size)
 {
     struct stack *s = sys_calloc(1, sizeof *s);
-    size_t usable = w_align_up(size < STACK_MIN ? STACK_MIN : size, 4096);
+    size_t usable = w_align_up(size < STACK_MIN ? STACK_MIN : size, 4096) + 4096;
     char *base;
 
     if (!s)

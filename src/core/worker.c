@@ -96,6 +96,7 @@ void w_switch_out(w_commit_fn *commit, void *arg)
     } else {
         w->handoff = e;
         w->current = NULL;
+        store_relaxed(&w->running, NULL);
         w->stack = pop_stack(w);
         to = w->stack->sp;
     }

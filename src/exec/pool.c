@@ -60,6 +60,7 @@ static void run_job(struct pool *p, struct job *j)
     struct weft_task *t = j->task;
     bool claimed;
 
+    add_relaxed(&p->n_jobs, 1);
     spin_lock(&p->lock);
     j->result = result;
     j->done = true;
@@ -119,7 +120,6 @@ static void *thread_main(void *arg)
             continue;
         spin_unlock(&p->lock);
         run_job(p, container_of(n, struct job, node));
-        add_relaxed(&p->n_jobs, 1);
         spin_lock(&p->lock);
     }
     p->threads--;

@@ -167,6 +167,15 @@ static void closed_watch(weft_stream *s[2])
 }
 PAIR_TEST(a_closed_stream_does_not_fire, closed_watch)
 
+static long on_stop(void *arg)
+{
+    struct watched *w = arg;
+
+    (void)on_watch(arg);
+    weft_close(w->s);
+    return 0;
+}
+
 static long arm_one(void *arg)
 {
     struct watched *w = arg;
@@ -174,7 +183,7 @@ static long arm_one(void *arg)
 
     t_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
     t_equal(weft_stream_attach(&w->s, fd[0]), 0);
-    t_equal(weft_stream_watch(w->s, WEFT_NEVER, on_watch, w), 0);
+    t_equal(weft_stream_watch(w->s, WEFT_NEVER, on_stop, w), 0);
     return fd[1];
 }
 
