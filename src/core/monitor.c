@@ -74,7 +74,7 @@ static void print_backtrace(struct worker *w)
     store_relaxed(&trace_done, 0);
     store_release(&trace_of, w);
     if (pthread_kill(w->pthread, SIGURG) == 0)
-        for (int i = 0; i < 100 && !load_acquire(&trace_done); i++)
+        for (int i = 0; i < 4000 && !load_acquire(&trace_done); i++)
             sys_sleep(WEFT_MS / 2);
     if (load_acquire(&trace_done))
         backtrace_symbols_fd(trace_frames, trace_n, 2);

@@ -39,16 +39,18 @@ static void tune_inject(struct worker *w, int64_t now)
 }
 
 /* No more than the ring has room for: what goes over would lose its order. Yet
- * some, or tasks that only yield could starve the timers. */
-static void expire_own(struct worker *w, int64_t now, struct chain *c)
+ * `max` at the least, or tasks that only yield could starve the timers. */
+static void expire_own(struct worker *w, int64_t now, uint32_t max,
+                       struct chain *c)
 {
-    uint32_t used = runq_len(&w->runq) + c->n, max = EXPIRE_MIN;
+    uint32_t used = runq_len(&w->runq) + c->n;
 
     if (timers_first(&w->timers) > now)
         return;
-    if (used + EXPIRE_MIN < RUNQ_SIZE / 2)
+    if (used + max < RUNQ_SIZE / 2)
         max = RUNQ_SIZE / 2 - used;
-    COUNT_N(w->timers_fired, w_timers_expire(&w->timers, w, now, max, c));
+    if (max)
+        COUNT_N(w->timers_fired, w_timers_expire(&w->timers, w, now, max, c));
 }
 
 static void poll_own(struct worker *w, int64_t now, int64_t timeout,
@@ -63,7 +65,7 @@ static void poll_own(struct worker *w, int64_t now, int64_t timeout,
     if (now == 0)
         now = sys_now();
     store_relaxed(&w->last_poll, now);
-    expire_own(w, now, c);
+    expire_own(w, now, EXPIRE_MIN, c);
 }
 
 /* Every 8 picks the clock and timers; every 61 or after 500 us events. */
@@ -82,7 +84,7 @@ static void look(struct worker *w)
         if (unlikely(w->cached > CACHE_MAX))
             give_stacks(w);
     } else {
-        expire_own(w, now, &c);
+        expire_own(w, now, 0, &c);
     }
     if (c.n)
         w_ready_submit(w, c);
