@@ -74,6 +74,7 @@ int weft_spawn_task_at(weft_group *gp, weft_fn *fn, void *arg,
     int rc = refusal(g, w);
     char *name = NULL;
     struct weft_task *t;
+    uint32_t state = 0;
 
     if (unlikely(rc))
         return rc;
@@ -90,10 +91,11 @@ int weft_spawn_task_at(weft_group *gp, weft_fn *fn, void *arg,
     }
     if (opts && opts->stack_size) {
         t->stack_size = opts->stack_size;
-        t->flags |= TASK_APART | TASK_USED;
+        t->flags |= TASK_USED;
+        state = TASK_APART;
     }
     if (!out) {
-        publish(g, w, t, TASK_RELEASED);
+        publish(g, w, t, TASK_RELEASED | state);
         return 0;
     }
     *out = t;
@@ -106,7 +108,7 @@ int weft_spawn_task_at(weft_group *gp, weft_fn *fn, void *arg,
         g->others = t;
         spin_unlock(&g->family.lock);
     }
-    publish(g, w, t, TASK_HANDLE);
+    publish(g, w, t, TASK_HANDLE | state);
     return 0;
 }
 

@@ -76,7 +76,7 @@ long weft_await(weft_task *t)
         return -EPERM;
     if (t == self)
         return -EDEADLK;
-    if (load_relaxed(&t->state) & TASK_NEW && !(t->flags & TASK_APART) &&
+    if ((load_relaxed(&t->state) & (TASK_NEW | TASK_APART)) == TASK_NEW &&
         task_rt(t) == task_rt(self) && w_inline_room(w)) {
         bool taken = w_worker_take_entry(w, t);
 

@@ -146,7 +146,7 @@ void w_worker_drop_stale(struct worker *w)
 static bool is_child(w_entry e, struct group *g)
 {
     return (e & ENTRY_NEW) && entry_task(e)->family == &g->family &&
-           !(entry_task(e)->flags & TASK_APART);
+           !(load_relaxed(&entry_task(e)->state) & TASK_APART);
 }
 
 w_entry w_worker_take_child(struct worker *w, struct group *g)

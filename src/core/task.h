@@ -74,6 +74,7 @@ enum {
     TASK_FREE = 32, /* in a slab's free list */
     TASK_LIVE = 64, /* for those who look through the slabs */
     TASK_AWAITED = 128, /* its list of waiters may hold some */
+    TASK_APART = 256,   /* has a stack size of its own; never changes */
 };
 
 /* Tasks that are cancelled together: a group's children, or the detached tasks
@@ -144,7 +145,6 @@ static_assert(offsetof(struct weft_task, sp) == 64, "one line");
 enum {
     TASK_RUN_CANCELLED = 1, /* starts even if cancelled before: callbacks that
                              * own something */
-    TASK_APART = 2,         /* has a stack size of its own */
     TASK_LINKED = 4,        /* is in its family's list */
     TASK_NOTED = 8,         /* failure, group_failures or name are set */
     TASK_USED = 16,         /* more than the first line is not zero */

@@ -243,7 +243,7 @@ static void run_entry(struct worker *w, w_entry e)
     if (e & ENTRY_NEW) {
         if (!task_claim_entry(t))
             w_task_stale(t);
-        else if (unlikely(t->flags & TASK_APART))
+        else if (unlikely(load_relaxed(&t->state) & TASK_APART))
             start_apart(w, t);
         else
             run(w, t);

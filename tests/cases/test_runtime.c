@@ -386,7 +386,7 @@ static int use_a_dead_runtime(void)
     return weft_sleep(1) == -EPERM ? 0 : 6;
 }
 
-static long forks(void *arg)
+static __attribute__((unused)) long forks(void *arg)
 {
     int status = -1;
     pid_t pid;
