@@ -2,7 +2,8 @@
 /* A one-word lock for critical sections of a few instructions.
  *
  * A holder can be preempted by the kernel, so the waiter gives its core away
- * after a bounded spin. Never held across a task switch or a system call that
+ * after a bounded spin; if that does not help, by sleeping, for a holder of
+ * less weight (an executor's thread) gets nothing from a mere yield. Never held across a task switch or a system call that
  * sleeps. */
 #ifndef WEFT_BASE_SPIN_H
 #define WEFT_BASE_SPIN_H
@@ -28,8 +29,10 @@ static W_NOINLINE __attribute__((unused)) void spin_lock_slow(struct spin *s)
         while (load_relaxed(&s->held)) {
             if (++n & 127)
                 cpu_pause();
-            else
+            else if (n < 2048)
                 sys_yield();
+            else
+                sys_sleep(20000);
         }
     } while (swap_acquire(&s->held, 1));
 }
