@@ -129,8 +129,9 @@ WEFT_API WEFT_MUST_CHECK ssize_t weft_sendfile(weft_stream *s, int fd,
 WEFT_API int weft_shutdown(weft_stream *s);
 
 /* Closes and frees s at once; gathered bytes that the kernel does not take
- * immediately are lost (weft_flush first). A task that waits on s gets -EBADF.
- * NULL is fine. Task. close */
+ * immediately are lost (weft_flush first). A task that waits on s gets -EBADF;
+ * no new call on s may start. While a watch on s is armed only its fn may close
+ * s, since it may be about to fire. NULL is fine. Task. close */
 WEFT_API void weft_close(weft_stream *s);
 
 /* The descriptor of s, for getsockopt and the like. Any thread. */

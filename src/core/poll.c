@@ -443,11 +443,10 @@ static int watch_link(struct cell *c, struct watch *x, uint32_t seen)
         rc = -EBADF;
     else if (c->watch)
         rc = -EBUSY;
+    else if (cell_seen(c, x->dirs) != seen || load_acquire(&c->rt->stopping))
+        rc = 1;
     else if (!c->home)
         rc = add(c, EVENTS_BOTH);
-    if (rc == 0 && (cell_seen(c, x->dirs) != seen ||
-                    load_acquire(&c->rt->stopping)))
-        rc = 1;
     if (rc == 0) {
         c->watch = x;
         store_release(&x->state, WATCH_ARMED); /* and no touch after it */
