@@ -16,25 +16,31 @@ struct spin {
     _Atomic uint32_t held;
 };
 
+#define SPIN_DELAY_MAX 64u /* pauses: some 3 us */
+
 static inline bool spin_trylock(struct spin *s)
 {
     return !load_relaxed(&s->held) && !swap_acquire(&s->held, 1);
 }
 
+/* The pauses grow: two cores that take turns at the lock move its line and the
+ * data behind it at each turn, while one that goes on has them at hand. */
 static W_NOINLINE __attribute__((unused)) void spin_lock_slow(struct spin *s)
 {
-    unsigned n = 0;
+    unsigned delay = 1, rounds = 0;
 
-    do {
-        while (load_relaxed(&s->held)) {
-            if (++n & 127)
-                cpu_pause();
-            else if (n < 2048)
-                sys_yield();
-            else
-                sys_sleep(20000);
-        }
-    } while (swap_acquire(&s->held, 1));
+    for (;;) {
+        for (unsigned i = 0; i < delay; i++)
+            cpu_pause();
+        if (spin_trylock(s))
+            return;
+        if (delay < SPIN_DELAY_MAX)
+            delay *= 2;
+        else if (++rounds % 4 == 0 && rounds < 64)
+            sys_yield();
+        else if (rounds >= 64)
+            sys_sleep(20000);
+    }
 }
 
 static inline void spin_lock(struct spin *s)
