@@ -39,8 +39,8 @@ static long long read_body(weft_stream *s, struct body *b, long long n)
     long long left = n;
 
     while (left > 0) {
-        size_t want = left < (long long)sizeof b->buf ? (size_t)left
-                                                      : sizeof b->buf;
+        size_t want =
+            left < (long long)sizeof b->buf ? (size_t)left : sizeof b->buf;
         ssize_t got = weft_read(s, b->buf, want);
 
         if (got < 0)
@@ -218,8 +218,34 @@ static void count(struct client *c, int64_t from, int failed, uint64_t bytes)
         histogram_add(&c->tally.latency, now - from);
 }
 
-/* With a rate, request k of this connection is due at a fixed time, and its
- * latency counts from there: a stall shows in all that it delays. */
+/* With a rate: when request k of this connection is due. */
+static int64_t due(const struct client *c, long k)
+{
+    const struct settings *o = c->settings;
+
+    return c->clock->start +
+           (int64_t)(((double)c->index + (double)k * (double)o->connections) *
+                     1e9 / o->rate);
+}
+
+/* The requests from k on that were due and could not be sent count with the
+ * time that they have waited: a stall at the end would be hidden else. */
+static void count_unsent(struct client *c, long k)
+{
+    int64_t now = weft_now(), from;
+
+    for (; c->quota != 0 && (from = due(c, k)) < c->clock->end; k++) {
+        if (from >= c->clock->count_at) {
+            c->tally.unsent++;
+            histogram_add(&c->tally.latency, now - from);
+        }
+        if (c->quota > 0)
+            c->quota--;
+    }
+}
+
+/* With a rate, a request's latency counts from the time when it was due: a
+ * stall shows in all that it delays. */
 long load_client(void *arg)
 {
     struct client *c = arg;
@@ -230,19 +256,20 @@ long load_client(void *arg)
 
     for (long k = 0; rc == 0 && c->quota != 0; k++) {
         int64_t from = weft_now();
-        const struct url *u = &o->urls[(c->index + k * o->connections) %
-                                       o->n_urls];
+        const struct url *u =
+            &o->urls[(c->index + k * o->connections) % o->n_urls];
         int failed;
 
         if (o->rate > 0) {
-            from = c->clock->start +
-                   (int64_t)(((double)c->index +
-                              (double)k * (double)o->connections) *
-                             1e9 / o->rate);
-            rc = weft_sleep_until(from);
+            from = due(c, k);
+            if (from < c->clock->end)
+                rc = weft_sleep_until(from);
         }
-        if (from >= c->clock->end || weft_now() >= c->clock->end)
+        if (from >= c->clock->end || weft_now() >= c->clock->end) {
+            if (o->rate > 0)
+                count_unsent(c, k);
             break;
+        }
         failed = rc == 0 ? request(c, &s, u, b) : -1;
         rc = rc ? rc : weft_check();
         if (rc == 0)

@@ -21,9 +21,9 @@ struct settings {
     struct url *urls;
     int n_urls;
     long connections;
-    double rate;       /* requests a second in all; 0: closed loop */
+    double rate; /* requests a second in all; 0: closed loop */
     int64_t duration, warmup, timeout;
-    long requests;     /* stop after so many; 0: by time */
+    long requests; /* stop after so many; 0: by time */
     char headers[HEADERS_MAX];
     const char *check; /* directory to compare bodies with, or NULL */
     unsigned workers;
@@ -44,11 +44,12 @@ enum failure_kind {
 struct tally {
     struct histogram latency;
     uint64_t requests, bytes, failures[FAIL_KINDS];
+    uint64_t unsent; /* due before the end, held up by those before them */
 };
 
 struct clock_face {
-    int64_t start;     /* first intended request */
-    int64_t count_at;  /* end of the warm-up */
+    int64_t start;    /* first intended request */
+    int64_t count_at; /* end of the warm-up */
     int64_t end;
 };
 
@@ -58,7 +59,7 @@ struct client {
     const struct clock_face *clock;
     struct tally tally;
     long index;
-    long quota;        /* requests it may send; < 0: no limit */
+    long quota; /* requests it may send; < 0: no limit */
 };
 
 long load_client(void *arg);

@@ -15,7 +15,8 @@ static const char usage[] =
     "  --connections N   at the same time (64)\n"
     "  --duration TIME   (10)\n"
     "  --warmup TIME     not counted, before it (0)\n"
-    "  --rate R          requests a second in all, at fixed times; latency counts\n"
+    "  --rate R          requests a second in all, at fixed times; latency "
+    "counts\n"
     "                    from the intended time (as fast as answers come)\n"
     "  --requests N      stop after so many\n"
     "  --timeout TIME    for one request (10)\n"
@@ -50,8 +51,8 @@ static int complain(const char *what, const char *about)
 
 static int add_url(struct settings *o, const char *text)
 {
-    struct url *more = realloc(o->urls,
-                               (size_t)(o->n_urls + 1) * sizeof *o->urls);
+    struct url *more =
+        realloc(o->urls, (size_t)(o->n_urls + 1) * sizeof *o->urls);
 
     if (!more)
         return complain("out of memory", text);
@@ -190,6 +191,7 @@ static void merge(struct tally *into, const struct tally *t)
     histogram_merge(&into->latency, &t->latency);
     into->requests += t->requests;
     into->bytes += t->bytes;
+    into->unsent += t->unsent;
     for (int i = 0; i < FAIL_KINDS; i++)
         into->failures[i] += t->failures[i];
 }
@@ -255,9 +257,8 @@ static double us(const struct tally *t, double p)
 
 static double mean_us(const struct tally *t)
 {
-    return t->latency.count
-               ? t->latency.sum / (double)t->latency.count / 1e3
-               : 0;
+    return t->latency.count ? t->latency.sum / (double)t->latency.count / 1e3
+                            : 0;
 }
 
 static void print_json(const struct result *r)
@@ -266,11 +267,12 @@ static void print_json(const struct result *r)
 
     printf("{\"requests\":%llu,\"seconds\":%.3f,\"requests_per_s\":%.1f,"
            "\"bytes\":%llu,\"mean_us\":%.1f,\"p50_us\":%.1f,\"p90_us\":%.1f,"
-           "\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f,\"errors\":{",
+           "\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f,"
+           "\"unsent\":%llu,\"errors\":{",
            (unsigned long long)t->requests, r->seconds,
            (double)t->requests / r->seconds, (unsigned long long)t->bytes,
            mean_us(t), us(t, 50), us(t, 90), us(t, 99), us(t, 99.9),
-           (double)t->latency.max / 1e3);
+           (double)t->latency.max / 1e3, (unsigned long long)t->unsent);
     for (int i = 0; i < FAIL_KINDS; i++)
         printf("%s\"%s\":%llu", i ? "," : "", kinds[i],
                (unsigned long long)t->failures[i]);
@@ -288,6 +290,9 @@ static void print_text(const struct result *r)
            "max %.0f\n",
            mean_us(t), us(t, 50), us(t, 90), us(t, 99), us(t, 99.9),
            (double)t->latency.max / 1e3);
+    if (t->unsent)
+        printf("behind   %llu were due and not sent by the end\n",
+               (unsigned long long)t->unsent);
     for (int i = 0; i < FAIL_KINDS; i++)
         if (t->failures[i])
             printf("failed   %llu: %s\n", (unsigned long long)t->failures[i],
@@ -306,9 +311,8 @@ static void raise_fd_limit(void)
 
 int main(int argc, char **argv)
 {
-    struct settings o = {.connections = 64,
-                         .duration = 10 * WEFT_SEC,
-                         .timeout = 10 * WEFT_SEC};
+    struct settings o = {
+        .connections = 64, .duration = 10 * WEFT_SEC, .timeout = 10 * WEFT_SEC};
     struct result *r = calloc(1, sizeof *r);
     struct weft_options w = {0};
     int rc = parse(&o, argc, argv);
