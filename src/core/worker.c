@@ -72,8 +72,35 @@ static void set_running(struct worker *w, struct weft_task *t)
     store_relaxed(&w->running, t);
 }
 
+/* libstdc++ keeps the exceptions that are being handled in the thread; they
+ * belong to the task. NULL in programs without C++. */
+struct cxa_globals {
+    void *caught;
+    unsigned int uncaught;
+};
+extern struct cxa_globals *__cxa_get_globals(void) __attribute__((weak));
+
+static struct cxa_globals exceptions_take(void)
+{
+    struct cxa_globals mine = {NULL, 0}, *g;
+
+    if (unlikely(__cxa_get_globals != NULL)) {
+        g = __cxa_get_globals();
+        mine = *g;
+        *g = (struct cxa_globals){NULL, 0};
+    }
+    return mine;
+}
+
+static void exceptions_give(struct cxa_globals mine)
+{
+    if (unlikely(__cxa_get_globals != NULL))
+        *__cxa_get_globals() = mine;
+}
+
 void w_switch_out(w_commit_fn *commit, void *arg)
 {
+    struct cxa_globals exceptions = exceptions_take();
     struct worker *w = w_worker();
     struct weft_task *t = w->current;
     struct stack *from = w->stack;
@@ -104,6 +131,7 @@ void w_switch_out(w_commit_fn *commit, void *arg)
     context_switch(&t->sp, to);
     fiber_enter(&t->stack->fiber, NULL);
     run_commit(w_worker());
+    exceptions_give(exceptions);
 }
 
 static void yield_commit(struct worker *w, struct weft_task *t, void *arg)
