@@ -54,8 +54,6 @@ struct watch {
     struct cell *cell;
     weft_fn *fn;
     void *arg;
-    struct watch *next; /* of those that fired, between lock and submission */
-    bool owns_cell;
 };
 static_assert(sizeof(struct watch) <= sizeof(weft_watch), "weft_watch");
 

@@ -169,7 +169,6 @@ static int open_worker(struct weft_runtime *rt, unsigned i)
     w->refill = 1;
     w->picks = 8;
     w->inject_every = w->inject_left = 31;
-    w->random = i * 2654435761u + 1;
     w_slab_open(&w->slab, rt);
     w_timers_open(&w->timers);
     w->poller.epoll = w->poller.event = -1;

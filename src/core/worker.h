@@ -48,7 +48,6 @@ struct worker {
     int64_t look_at;      /* clock at the last look */
     unsigned looked_picks;
     int64_t trimmed_at;   /* clock */
-    uint32_t random;
 
     /* Ends of children and records of other slabs, held back while this worker
      * runs nothing but further children of `done_of`: the group cannot end
