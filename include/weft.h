@@ -5,7 +5,11 @@
 
 #include <weft/debug.h>
 #include <weft/exec.h>
+#include <weft/flow.h>
+#include <weft/gather.h>
 #include <weft/net.h>
+#include <weft/queue.h>
+#include <weft/scope.h>
 #include <weft/sync.h>
 #include <weft/task.h>
 #include <weft/types.h>

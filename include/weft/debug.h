@@ -9,6 +9,15 @@
 extern "C" {
 #endif
 
+/* options.debug, or WEFT_DEBUG=1 in the environment, switches on, each told of
+ * on standard error:
+ *   - tasks that hold a worker longer than options.slow_task, with a backtrace
+ *     (this one without debug too);
+ *   - handles that nobody awaited although the task failed;
+ *   - a mutex taken while another is held, against the order seen before;
+ *   - a group all of whose tasks wait for each other;
+ *   - the deepest stack, and what was still open when the runtime closed. */
+
 /* Counters since the runtime was opened, and levels as they are now. Read
  * without stopping anybody: sums are not of one instant. */
 struct weft_stats {
@@ -37,6 +46,31 @@ WEFT_API int weft_runtime_stats(weft_runtime *rt, struct weft_stats *out);
  * spawn site, what it waits for. Any thread; async-signal-unsafe. 0, -EPERM,
  * or the error of writing. */
 WEFT_API int weft_tasks_dump(weft_runtime *rt, int fd);
+
+/* What is known of a task. Strings live for the call that tells them. */
+struct weft_task_info {
+    weft_task *task;         /* to be compared, not to be used */
+    const char *name;
+    const char *site;        /* file:line of its spawn */
+    const char *state;       /* "new", "running", "waiting" */
+    const char *waits_in;    /* "sleep", "mutex", ...; NULL if it does not wait */
+    const char *waits_for;   /* name of the task that it waits for, or NULL */
+    weft_task *waits_for_task;
+};
+
+/* Calls fn for each task of rt (NULL: the running task's) that was not ended;
+ * read without stopping anybody. Until fn returns non-zero. Any thread. Returns
+ * how many fn was called for, -EPERM. all_tasks */
+typedef int weft_task_visitor(const struct weft_task_info *info, void *arg);
+WEFT_API long weft_tasks_each(weft_runtime *rt, weft_task_visitor *fn,
+                              void *arg);
+
+/* Return addresses of t's frames, innermost first, for backtrace_symbols:
+ * of the running task itself, or of one that waits; at most n. Frames of code
+ * built without frame pointers end it early. Task, t held by a handle. Returns
+ * how many, -EAGAIN (t runs elsewhere), -ESRCH (it has ended or not started).
+ * Task.get_stack */
+WEFT_API int weft_task_backtrace(weft_task *t, void **pcs, int n);
 
 /* Replaces the handler of unhandled errors (NULL: print to standard error).
  * Task. 0, -EPERM. set_exception_handler */

@@ -154,6 +154,27 @@ WEFT_API WEFT_MUST_CHECK int weft_stream_watch(weft_stream *s, int64_t deadline,
 /* Why fn was called: WEFT_READ, -ETIMEDOUT or -ECANCELED. */
 WEFT_API int weft_stream_watch_result(const weft_stream *s);
 
+/* ---- signals ------------------------------------------------------------ */
+
+/* While a signal is waited for or watched its default action is off; the former
+ * action comes back with the last watcher's end. Each watcher is told of each
+ * signal; like the kernel's, one that comes again before it was taken counts
+ * once. Not SIGKILL, SIGSTOP, nor those of faults. */
+
+/* Waits for one of the n signals; returns its number. Task. -EINVAL,
+ * -ECANCELED, -ETIMEDOUT, -EMFILE. add_signal_handler */
+WEFT_API WEFT_MUST_CHECK int weft_signal_wait(const int *signals, size_t n);
+
+/* Watches n signals: none is missed between two calls of weft_signals_next. *s
+ * is yours until weft_signals_close. Task. -EINVAL, -ENOMEM, -EMFILE. */
+WEFT_API WEFT_MUST_CHECK int weft_signals_open(weft_signals **s,
+                                               const int *signals, size_t n);
+
+/* Waits for the next one; returns its number. One task at a time (-EBUSY).
+ * -ECANCELED, -ETIMEDOUT. */
+WEFT_API WEFT_MUST_CHECK int weft_signals_next(weft_signals *s);
+WEFT_API void weft_signals_close(weft_signals *s);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* weft/sync.h - locks, events and queues between tasks.
+/* weft/sync.h - locks and events between tasks.
  *
- * All objects are valid when zeroed (a queue after its init), live in your
+ * All objects are valid when zeroed (a barrier after its init), live in your
  * memory, and may be shared by tasks of several runtimes. Waiters are served
  * in order of arrival. A grant is never lost to a cancellation: whoever was
  * given a lock or an item has it, and is cancelled at its next waiting call. */
@@ -54,39 +54,115 @@ WEFT_API int weft_event_is_set(const weft_event *e);
 /* Waits until e is set. Task. 0, -ECANCELED, -ETIMEDOUT. Event.wait */
 WEFT_API WEFT_MUST_CHECK int weft_event_wait(weft_event *e);
 
-/* ---- queue ------------------------------------------------------------ */
+/* ---- condition --------------------------------------------------------- */
 
-enum weft_queue_kind {
-    WEFT_FIFO = 0,
-    WEFT_LIFO,
-};
+typedef int weft_predicate(void *arg); /* non-zero: it holds */
 
-/* Prepares q over your array of cap slots, which must outlive it. cap 0 with
- * slots NULL: unbounded, memory from the heap, freed when the queue is shut
- * and drained. Nobody may use q yet. 0, -EINVAL. Queue, LifoQueue */
-WEFT_API WEFT_MUST_CHECK int weft_queue_init(weft_queue *q, void **slots,
-                                             size_t cap,
-                                             enum weft_queue_kind kind);
+/* Unlocks m, which the caller holds, waits to be signalled, and locks m again
+ * before it returns, also when it was cancelled. Not woken without a signal. A
+ * signal that meets a cancelled waiter goes to the next. Task. 0, -EPERM (m is
+ * not the caller's), -ECANCELED, -ETIMEDOUT. Condition.wait */
+WEFT_API WEFT_MUST_CHECK int weft_cond_wait(weft_cond *c, weft_mutex *m);
 
-/* Puts item; waits while q is full. Task. 0, -ESHUTDOWN, -ECANCELED,
- * -ETIMEDOUT, -ENOMEM (unbounded). Nothing was put if it failed. put */
-WEFT_API WEFT_MUST_CHECK int weft_queue_put(weft_queue *q, void *item);
+/* Waits until holds(arg) is non-zero; it is called with m held. As
+ * weft_cond_wait. Condition.wait_for */
+WEFT_API WEFT_MUST_CHECK int weft_cond_wait_for(weft_cond *c, weft_mutex *m,
+                                                weft_predicate *holds,
+                                                void *arg);
 
-/* Takes an item into *item; waits while q is empty. Task. 0, -ESHUTDOWN (shut
- * and empty), -ECANCELED, -ETIMEDOUT. Nothing was taken if it failed. get */
-WEFT_API WEFT_MUST_CHECK int weft_queue_get(weft_queue *q, void **item);
+/* Wakes one waiter, the first n, or all. m should be held, but need not.
+ * Returns how many were woken. Any thread; never waits. notify, notify_all */
+WEFT_API int weft_cond_signal(weft_cond *c);
+WEFT_API int weft_cond_signal_n(weft_cond *c, int n);
+WEFT_API int weft_cond_broadcast(weft_cond *c);
 
-/* The same without waiting: -EAGAIN if full or empty. Any thread.
- * put_nowait, get_nowait */
-WEFT_API WEFT_MUST_CHECK int weft_queue_tryput(weft_queue *q, void *item);
-WEFT_API WEFT_MUST_CHECK int weft_queue_tryget(weft_queue *q, void **item);
+/* ---- readers and writers ------------------------------------------------ */
 
-/* Items inside. Any thread. qsize */
-WEFT_API size_t weft_queue_len(const weft_queue *q);
+/* Takes rw for reading (shared) or writing (alone). In order of arrival: a
+ * reader does not overtake a waiting writer. Not recursive. Task. 0, -EDEADLK
+ * (the caller is the writer), -ECANCELED, -ETIMEDOUT. */
+WEFT_API WEFT_MUST_CHECK int weft_rwlock_rdlock(weft_rwlock *rw);
+WEFT_API WEFT_MUST_CHECK int weft_rwlock_wrlock(weft_rwlock *rw);
 
-/* No more puts; getters drain what is there. now: what is there is dropped
- * too. Wakes those who wait in vain. Never waits. Any thread. shutdown */
-WEFT_API void weft_queue_shutdown(weft_queue *q, int now);
+/* The same without waiting: -EAGAIN. Task. */
+WEFT_API WEFT_MUST_CHECK int weft_rwlock_tryrdlock(weft_rwlock *rw);
+WEFT_API WEFT_MUST_CHECK int weft_rwlock_trywrlock(weft_rwlock *rw);
+
+/* Gives back what the caller holds. 0, -EPERM (nobody holds it, or a writer who
+ * is not the caller). */
+WEFT_API int weft_rwlock_unlock(weft_rwlock *rw);
+
+/* Blocks with rw held; skipped if the lock fails. Task. */
+#define weft_with_rdlock(rw)                                                   \
+    WEFT_WITH_(weft_rwlock, WEFT_GLUE(weft_rwlock_, __LINE__),                 \
+               weft_rwlock_rdenter_(rw), 0, weft_rwlock_cleanup_)
+#define weft_with_wrlock(rw)                                                   \
+    WEFT_WITH_(weft_rwlock, WEFT_GLUE(weft_rwlock_, __LINE__),                 \
+               weft_rwlock_wrenter_(rw), 0, weft_rwlock_cleanup_)
+WEFT_API weft_rwlock *weft_rwlock_rdenter_(weft_rwlock *rw);
+WEFT_API weft_rwlock *weft_rwlock_wrenter_(weft_rwlock *rw);
+WEFT_API void weft_rwlock_cleanup_(weft_rwlock **rw);
+
+/* ---- semaphore ---------------------------------------------------------- */
+
+/* A semaphore with n permits; max 0: no upper bound. A zeroed one has none and
+ * no bound. As an initialiser, or before anybody uses s. 0, -EINVAL.
+ * Semaphore, BoundedSemaphore */
+#define WEFT_SEM(n, max) {{(uint64_t)(n), (uint64_t)(max)}}
+WEFT_API int weft_sem_init(weft_sem *s, uint32_t n, uint32_t max);
+
+/* Takes a permit; waits while there is none, or others wait. Task. 0,
+ * -ECANCELED, -ETIMEDOUT: no permit was taken. acquire */
+WEFT_API WEFT_MUST_CHECK int weft_sem_acquire(weft_sem *s);
+
+/* Without waiting: -EAGAIN. Any thread. */
+WEFT_API WEFT_MUST_CHECK int weft_sem_tryacquire(weft_sem *s);
+
+/* Gives a permit back, to the first waiter if there is one. Never waits. Any
+ * thread. 0, -EOVERFLOW (above max; nothing changes). release */
+WEFT_API int weft_sem_release(weft_sem *s);
+
+/* Free permits. Any thread. */
+WEFT_API uint32_t weft_sem_value(const weft_sem *s);
+
+/* The block runs with a permit; it is skipped if acquiring fails. Task.
+ * async with semaphore */
+#define weft_with_sem(s)                                                       \
+    WEFT_WITH_(weft_sem, WEFT_GLUE(weft_sem_, __LINE__), weft_sem_enter_(s),   \
+               0, weft_sem_cleanup_)
+WEFT_API weft_sem *weft_sem_enter_(weft_sem *s);
+WEFT_API void weft_sem_cleanup_(weft_sem **s);
+
+/* ---- barrier ------------------------------------------------------------ */
+
+/* Prepares b for n parties (>= 1). 0, -EINVAL. Barrier */
+WEFT_API int weft_barrier_init(weft_barrier *b, unsigned n);
+
+/* Waits until n parties wait, then all pass. Returns a number 0 .. n - 1,
+ * different for each. Task. -EPIPE (broken), -ECANCELED, -ETIMEDOUT: the caller
+ * leaves, and the barrier breaks for all who wait. Barrier.wait */
+WEFT_API WEFT_MUST_CHECK int weft_barrier_wait(weft_barrier *b);
+
+/* Breaks b: who waits, and who comes until weft_barrier_reset, gets -EPIPE.
+ * Never waits. Any thread. */
+WEFT_API void weft_barrier_abort(weft_barrier *b);
+
+/* Makes b whole and empty; who waits gets -EPIPE. Never waits. Any thread. */
+WEFT_API void weft_barrier_reset(weft_barrier *b);
+
+/* Parties that wait; non-zero if b is broken. Any thread. n_waiting, broken */
+WEFT_API unsigned weft_barrier_waiting(const weft_barrier *b);
+WEFT_API int weft_barrier_broken(const weft_barrier *b);
+
+/* ---- once --------------------------------------------------------------- */
+
+/* Runs fn(arg) if nobody did on o; who comes meanwhile waits for its end. If fn
+ * fails the next caller tries again. Returns fn's result, the same for all.
+ * Task. -EDEADLK (from within fn), -ECANCELED, -ETIMEDOUT. */
+WEFT_API long weft_once(weft_once_flag *o, weft_fn *fn, void *arg);
+
+/* Non-zero once fn has succeeded. Any thread. */
+WEFT_API int weft_once_done(const weft_once_flag *o);
 
 #ifdef __cplusplus
 }

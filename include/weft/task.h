@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* weft/task.h - runtimes, tasks, groups, scopes and time. */
+/* weft/task.h - runtimes, tasks and groups. */
 #ifndef WEFT_TASK_H
 #define WEFT_TASK_H
 
@@ -17,16 +17,30 @@ enum weft_pin {
     WEFT_PIN_ON,       /* always; a refusal is a warning */
 };
 
-/* What the handler of unhandled errors is told. Strings live for the call. */
-struct weft_unhandled {
+/* How a task failed. Never NULL: code to message. */
+struct weft_error {
     long code;           /* negated errno */
     const char *task;    /* the task's name */
     const char *site;    /* file:line of its spawn */
     const char *message; /* from weft_fail, or weft_strerror(code) */
+    const char *doing;   /* what `cause` failed in: "while joining", "in group",
+                          * ...; NULL where there is no cause */
+    const struct weft_error *cause;      /* the failure that led to this one */
+    const struct weft_error *suppressed; /* in a group's error: the next child
+                                          * that failed after it */
 };
 
-/* Runs on whatever thread found the error; must not wait. */
-typedef void weft_unhandled_fn(const struct weft_unhandled *e, void *arg);
+/* What the handler of unhandled errors is told; it lives for the call. Runs on
+ * whatever thread found the error; must not wait. */
+typedef void weft_unhandled_fn(const struct weft_error *e, void *arg);
+
+/* What becomes of an error that nobody asked for, after the handler ran. */
+enum weft_error_policy {
+    WEFT_ERROR_LOG = 0, /* nothing more */
+    WEFT_ERROR_CANCEL,  /* the runtime is asked to stop: every task is
+                         * cancelled, the main one's result stays its own */
+    WEFT_ERROR_ABORT,   /* abort() */
+};
 
 /* Zero in a field means its default. */
 struct weft_options {
@@ -43,7 +57,10 @@ struct weft_options {
     int64_t grace;             /* ns that a stop waits for tasks; 5 s */
     weft_unhandled_fn *on_unhandled; /* prints to standard error */
     void *unhandled_arg;
-    unsigned debug; /* non-zero: checks that cost time */
+    enum weft_error_policy error_policy;
+    unsigned debug;   /* non-zero (or WEFT_DEBUG=1 in the environment): checks
+                       * that cost time, see weft/debug.h */
+    unsigned signals; /* non-zero: weft_run leaves SIGINT alone */
 };
 
 /* Opens a runtime, runs fn(arg) as its main task, closes the runtime.
@@ -100,6 +117,8 @@ WEFT_API int weft_errno(void);
 struct weft_task_options {
     const char *name;  /* copied, 31 bytes at most; the function's name */
     size_t stack_size; /* bytes; its own stack from the start if not 0 */
+    unsigned eager;    /* non-zero: runs at once, before the spawner goes on,
+                        * until it first waits. eager_task_factory */
 };
 
 /* Starts fn(arg) as a task of group g. The plain form gives no handle: the
@@ -143,6 +162,11 @@ WEFT_API long weft_await(weft_task *t);
  * Returns 0; no effect on a task that has ended. Any thread. Task.cancel */
 WEFT_API int weft_task_cancel(weft_task *t);
 
+/* The same with a reason, a string that outlives t (a literal, as a rule):
+ * weft_cancel_reason in t tells it. The first one given stays. Any thread.
+ * Task.cancel(msg) */
+WEFT_API int weft_task_cancel_with(weft_task *t, const char *reason);
+
 /* Non-zero once t has ended. Any thread. Task.done */
 WEFT_API int weft_task_done(const weft_task *t);
 
@@ -150,8 +174,23 @@ WEFT_API int weft_task_done(const weft_task *t);
 WEFT_API long weft_task_result(const weft_task *t);
 
 /* What weft_fail attached to the error that t ended with, NULL if nothing (or
- * it still runs). Lives as long as t. Any thread. Task.exception */
+ * it still runs). Lives as long as t. Any thread. */
 WEFT_API const char *weft_task_message(const weft_task *t);
+
+/* How t failed, with the chain of causes; NULL if it did not (or still runs, or
+ * there was no memory for it). It counts as asked for: nobody else is told.
+ * Lives as long as t. Any thread. Task.exception */
+WEFT_API const struct weft_error *weft_task_error(const weft_task *t);
+
+/* When t has ended, or at once if it has, fn(arg) becomes a detached task. cb
+ * is yours and is held until then. Task. 0, -EPERM, -EBUSY (cb is in use).
+ * Task.add_done_callback */
+WEFT_API int weft_task_on_done(weft_task *t, weft_callback *cb, weft_fn *fn,
+                               void *arg);
+
+/* Takes cb back. 1: fn will not run. 0: it was not in use, or fn(arg) is a task
+ * already. Task. remove_done_callback */
+WEFT_API int weft_task_off_done(weft_task *t, weft_callback *cb);
 
 /* The running task, NULL elsewhere. current_task */
 WEFT_API weft_task *weft_self(void);
@@ -210,87 +249,31 @@ WEFT_API long weft_group_leave(weft_group *g);
  * Never waits. Any task or thread while the group is open. */
 WEFT_API void weft_group_cancel(weft_group *g);
 
+/* The same with a reason, as weft_task_cancel_with. */
+WEFT_API void weft_group_cancel_with(weft_group *g, const char *reason);
+
+/* From now on a child's failure stays its own: it cancels nobody, and the
+ * group's result is 0 unless the group itself is cancelled. Who asks for it
+ * with weft_await, weft_group_next or weft_task_error has it; else it goes to
+ * the handler of unhandled errors. g's owner, before it spawns.
+ * gather(return_exceptions=True) */
+WEFT_API void weft_group_collect(weft_group *g);
+
+/* Waits for the next child to end that has a handle and was not yet told of;
+ * gives it in *t. They come in the order in which they ended. 1, 0 (there is
+ * none left). g's owner. Task. -ECANCELED, -ETIMEDOUT: no child is affected,
+ * and a later call goes on. as_completed */
+WEFT_API WEFT_MUST_CHECK int weft_group_next(weft_group *g, weft_task **t);
+
+/* How the group failed first, with causes and what it suppressed; NULL if it
+ * did not fail. Lives as weft_group_message. g's owner. */
+WEFT_API const struct weft_error *weft_group_error(const weft_group *g);
+
 /* The message of the group's first error, NULL if none. g's owner, until the
  * owner ends or opens g again. */
 WEFT_API const char *weft_group_message(const weft_group *g);
 
 WEFT_API void weft_group_cleanup_(weft_group **g);
-
-/* ---- scopes ----------------------------------------------------------- */
-
-/* In the block every waiting call fails with -ETIMEDOUT once ns nanoseconds
- * have passed (or the deadline t has come). Nested blocks: the outermost that
- * expired decides. Task. asyncio.timeout, timeout_at */
-#define weft_with_timeout(ns)                                                  \
-    WEFT_SCOPE_(weft_timeout_enter(&WEFT_GLUE(weft_s_, __LINE__), ns))
-#define weft_with_deadline(t)                                                  \
-    WEFT_SCOPE_(weft_deadline_enter(&WEFT_GLUE(weft_s_, __LINE__), t))
-
-/* The block does not see cancellation and time-outs from outside it; they
- * wait for the first waiting call after it. For cleanup that must wait.
- * Task. asyncio.shield */
-#define weft_with_shield()                                                     \
-    WEFT_SCOPE_(weft_shield_enter(&WEFT_GLUE(weft_s_, __LINE__)))
-
-#define WEFT_SCOPE_(enter)                                                     \
-    for (weft_scope WEFT_GLUE(weft_s_, __LINE__)                               \
-             __attribute__((cleanup(weft_scope_cleanup_))) = {{0}},            \
-             *WEFT_GLUE(weft_once_, __LINE__) = (enter);                       \
-         WEFT_GLUE(weft_once_, __LINE__);                                      \
-         WEFT_GLUE(weft_once_, __LINE__) = NULL)
-
-/* The calls behind the blocks, for a scope that must be named. s is on the
- * stack of the running task and is left by it in nested order. Each returns s;
- * where there is no task, s does nothing. */
-WEFT_API weft_scope *weft_timeout_enter(weft_scope *s, int64_t ns);
-WEFT_API weft_scope *weft_deadline_enter(weft_scope *s, int64_t t);
-WEFT_API weft_scope *weft_shield_enter(weft_scope *s);
-
-/* Leaves s. Returns 0, or -ETIMEDOUT if its deadline came. */
-WEFT_API int weft_scope_leave(weft_scope *s);
-
-/* Non-zero if the deadline of s has come; also after it was left.
- * Timeout.expired */
-WEFT_API int weft_scope_expired(const weft_scope *s);
-
-/* Moves the deadline of s, not yet expired, to t (WEFT_NEVER: away). The
- * owner. 0, -EALREADY (it expired), -EINVAL (no deadline scope).
- * Timeout.reschedule */
-WEFT_API int weft_scope_extend(weft_scope *s, int64_t t);
-
-/* The innermost scope of the running task that was entered with a time-out or
- * deadline; NULL if none. */
-WEFT_API weft_scope *weft_scope_self(void);
-
-/* 0, or the error that a waiting call would return at this place: -ECANCELED
- * or -ETIMEDOUT. Never waits; for CPU loops. Any thread. Task.cancelling */
-WEFT_API int weft_check(void);
-
-WEFT_API void weft_scope_cleanup_(weft_scope *s);
-
-/* ---- time ------------------------------------------------------------- */
-
-/* Waits ns nanoseconds, never less. ns <= 0: as weft_yield. Task.
- * 0, -ECANCELED, -ETIMEDOUT. asyncio.sleep */
-WEFT_API int weft_sleep(int64_t ns);
-
-/* Waits until weft_now() >= t. As weft_sleep. */
-WEFT_API int weft_sleep_until(int64_t t);
-
-/* Lets the other ready tasks of this worker run first. Task. 0, -ECANCELED,
- * -ETIMEDOUT. asyncio.sleep(0) */
-WEFT_API int weft_yield(void);
-
-/* Arms t, which is yours: at `when` (weft_now's clock) fn(arg) becomes a
- * detached task; until then nothing but t is held. t may be reused or freed
- * once fn has started. Task or a callback. 0, -EBUSY (armed already), -EPERM.
- * call_later, call_at */
-WEFT_API int weft_timer_start(weft_timer *t, int64_t when, weft_fn *fn,
-                              void *arg);
-
-/* Disarms t. 1: it will not fire. 0: it was not armed, or fn(arg) is a task
- * already. Any thread of the runtime. Handle.cancel */
-WEFT_API int weft_timer_stop(weft_timer *t);
 
 #ifdef __cplusplus
 }

@@ -49,13 +49,19 @@ typedef struct weft_runtime weft_runtime;
 typedef struct weft_task weft_task;
 typedef struct weft_stream weft_stream;
 typedef struct weft_listener weft_listener;
+typedef struct weft_pool weft_pool;
+typedef struct weft_signals weft_signals;
+typedef struct weft_depot weft_depot;
+typedef struct weft_actor weft_actor;
+typedef struct weft_supervisor weft_supervisor;
+typedef struct weft_pipeline weft_pipeline;
 
 /* Value objects: yours, opaque, valid when zeroed. */
 typedef struct weft_scope {
-    uint64_t opaque[12];
+    uint64_t opaque[16];
 } weft_scope;
 typedef struct weft_group {
-    uint64_t opaque[32];
+    uint64_t opaque[48];
 } weft_group;
 typedef struct weft_timer {
     uint64_t opaque[12];
@@ -72,6 +78,42 @@ typedef struct weft_event {
 typedef struct weft_queue {
     uint64_t opaque[20];
 } weft_queue;
+typedef struct weft_callback {
+    uint64_t opaque[20];
+} weft_callback;
+typedef struct weft_ticker {
+    uint64_t opaque[6];
+} weft_ticker;
+typedef struct weft_local {
+    uint64_t opaque[1];
+} weft_local;
+typedef struct weft_cond {
+    uint64_t opaque[6];
+} weft_cond;
+typedef struct weft_rwlock {
+    uint64_t opaque[8];
+} weft_rwlock;
+typedef struct weft_sem {
+    uint64_t opaque[8];
+} weft_sem;
+typedef struct weft_barrier {
+    uint64_t opaque[10];
+} weft_barrier;
+typedef struct weft_once_flag {
+    uint64_t opaque[8];
+} weft_once_flag;
+typedef struct weft_future {
+    uint64_t opaque[8];
+} weft_future;
+typedef struct weft_chan {
+    uint64_t opaque[18];
+} weft_chan;
+typedef struct weft_gen {
+    uint64_t opaque[72];
+} weft_gen;
+typedef struct weft_limiter {
+    uint64_t opaque[12];
+} weft_limiter;
 
 /* Where a task was spawned: "name\0file:line", one literal for both. */
 #define WEFT_STRING_(x) #x
@@ -88,6 +130,15 @@ typedef struct weft_queue {
     for (T *v __attribute__((cleanup(leave))) = (enter),                       \
            *WEFT_GLUE(v, once) = v;                                            \
          WEFT_GLUE(v, once); (void)(end), WEFT_GLUE(v, once) = NULL)
+
+/* Runs the block with v, a T *, that `enter` (an expression) gave; not at all
+ * if that is NULL. leave(&v), a void function of a T **, runs when the block is
+ * left, whichever way; it may wait (see weft_with_shield).
+ *     WEFT_WITH(struct conn, c, conn_open(&cfg), conn_leave) { ... } */
+#define WEFT_WITH(T, v, enter, leave) WEFT_WITH_(T, v, enter, 0, leave)
+
+/* On a variable: fn(&variable) runs when its block is left. */
+#define WEFT_CLEANUP(fn) __attribute__((cleanup(fn)))
 
 /* The library's version as "major.minor.patch". Any thread. */
 WEFT_API const char *weft_version(void);

@@ -43,6 +43,11 @@ static W_NOINLINE __attribute__((unused)) void spin_lock_slow(struct spin *s)
     }
 }
 
+static inline void spin_init(struct spin *s)
+{
+    store_relaxed(&s->held, 0);
+}
+
 static inline void spin_lock(struct spin *s)
 {
     if (unlikely(swap_acquire(&s->held, 1)))
@@ -53,6 +58,7 @@ static inline void spin_unlock(struct spin *s)
 {
     assert(load_relaxed(&s->held));
     store_release(&s->held, 0);
+    w_stress_point();
 }
 
 #endif

@@ -93,15 +93,72 @@ RACY void w_task_describe(struct weft_task *t, char *name, size_t name_n,
     snprintf(site, site_n, "%s", s ? s + strlen(s) + 1 : "?");
 }
 
-struct dump {
-    int fd;
-    int rc;
-};
+/* ---- all tasks ------------------------------------------------------------ */
 
 RACY static const char *reason(struct weft_task *t)
 {
     return t->why;
 }
+
+struct visit {
+    weft_task_visitor *fn;
+    void *arg;
+    long n;
+    bool enough;
+};
+
+RACY static struct weft_task *awaited(struct weft_task *t)
+{
+    return t->awaits;
+}
+
+static void visit_one(struct weft_task *t, void *arg)
+{
+    struct visit *v = arg;
+    char name[32], site[128], other[32], other_site[128];
+    uint32_t state = load_acquire(&t->state);
+    const char *why = reason(t);
+    struct weft_task *a = awaited(t);
+    struct weft_task_info info = {.task = t, .name = name, .site = site};
+
+    if (v->enough || (state & (TASK_FREE | TASK_DONE)))
+        return;
+    w_task_describe(t, name, sizeof name, site, sizeof site);
+    info.state = state & TASK_NEW ? "new" : why ? "waiting" : "running";
+    info.waits_in = why;
+    if (why && a) {
+        w_task_describe(a, other, sizeof other, other_site, sizeof other_site);
+        info.waits_for = other;
+        info.waits_for_task = a;
+    }
+    v->n++;
+    v->enough = v->fn(&info, v->arg) != 0;
+}
+
+static void each(struct weft_runtime *rt,
+                 void (*fn)(struct weft_task *t, void *arg), void *arg)
+{
+    w_slab_each(&rt->foreign, fn, arg);
+    for (unsigned i = 0; i < rt->n_workers; i++)
+        w_slab_each(&rt->workers[i].slab, fn, arg);
+}
+
+long weft_tasks_each(weft_runtime *rt, weft_task_visitor *fn, void *arg)
+{
+    struct visit v = {.fn = fn, .arg = arg};
+
+    if (!rt)
+        rt = weft_runtime_self();
+    if (!rt)
+        return -EPERM;
+    each(rt, visit_one, &v);
+    return v.n;
+}
+
+struct dump {
+    int fd;
+    int rc;
+};
 
 static void dump_one(struct weft_task *t, void *arg)
 {
@@ -132,8 +189,6 @@ int weft_tasks_dump(weft_runtime *rt, int fd)
         rt = weft_runtime_self();
     if (!rt)
         return -EPERM;
-    w_slab_each(&rt->foreign, dump_one, &d);
-    for (unsigned i = 0; i < rt->n_workers; i++)
-        w_slab_each(&rt->workers[i].slab, dump_one, &d);
+    each(rt, dump_one, &d);
     return d.rc;
 }

@@ -6,6 +6,8 @@
 
 /* Errors of groups that were left, kept for a message asked for later. */
 #define FAILURES_KEPT 8
+/* Errors that a group lists beside its first. */
+#define SUPPRESSED_KEPT 31
 
 static struct group *G(const weft_group *g)
 {
@@ -22,6 +24,8 @@ static struct weft_task *spawn(struct group *g, weft_fn *fn, void *arg,
     if (unlikely(!t))
         return NULL;
     task_init(t, fn, arg, &g->family, site);
+    if (unlikely(w && w->current && w->current->flags & TASK_LOCALS))
+        w_locals_inherit(t, w->current);
     if (likely(w && w->current == g->owner))
         g->spawned++;
     else
@@ -30,9 +34,12 @@ static struct weft_task *spawn(struct group *g, weft_fn *fn, void *arg,
 }
 
 static void publish(struct group *g, struct worker *w, struct weft_task *t,
-                    uint32_t state)
+                    uint32_t state, bool eager)
 {
     store_release(&t->state, TASK_NEW | TASK_QUEUED | TASK_LIVE | state);
+    if (unlikely(eager) && w && w->current && w->thread.rt == g->rt &&
+        w_switch_to_new(w, t))
+        return;
     if (likely(w && w->thread.rt == g->rt))
         w_worker_ready(w, (w_entry)t | ENTRY_NEW);
     else
@@ -61,7 +68,7 @@ int weft_spawn_at(weft_group *gp, weft_fn *fn, void *arg, const char *site)
     t = spawn(g, fn, arg, site, w);
     if (unlikely(!t))
         return -ENOMEM;
-    publish(g, w, t, TASK_RELEASED);
+    publish(g, w, t, TASK_RELEASED, false);
     return 0;
 }
 
@@ -95,20 +102,22 @@ int weft_spawn_task_at(weft_group *gp, weft_fn *fn, void *arg,
         state = TASK_APART;
     }
     if (!out) {
-        publish(g, w, t, TASK_RELEASED | state);
+        publish(g, w, t, TASK_RELEASED | state, opts && opts->eager);
         return 0;
     }
     *out = t;
     if (likely(w && w->current == g->owner)) {
         t->next_handle = g->handles;
         g->handles = t;
+        g->n_handles++;
     } else {
         spin_lock(&g->family.lock);
         t->next_handle = g->others;
         g->others = t;
+        g->n_others++;
         spin_unlock(&g->family.lock);
     }
-    publish(g, w, t, TASK_HANDLE | state);
+    publish(g, w, t, TASK_HANDLE | state, opts && opts->eager);
     return 0;
 }
 
@@ -124,6 +133,8 @@ int weft_spawn_detached_at(weft_fn *fn, void *arg, const char *site)
     t = w_root_task(w->thread.rt, w, fn, arg, site);
     if (!t)
         return -ENOMEM;
+    if (unlikely(w->current && w->current->flags & TASK_LOCALS))
+        w_locals_inherit(t, w->current);
     w_worker_ready(w, (w_entry)t | ENTRY_NEW);
     return 0;
 }
@@ -152,29 +163,147 @@ static void cancel(void *arg)
         w_submit(g->rt, c);
 }
 
-bool w_group_fail(struct group *g, long code, struct failure *f)
+/* Under the family's lock. */
+static void keep(struct group *g, struct failure *f, bool first)
 {
-    long none = 0;
-
-    if (!cas_acq_rel(&g->error, &none, code))
-        return false;
-    if (f) {
-        w_failure_ref(f);
-        g->failure = f;
+    if (first) {
+        g->failure = g->suppressed = f;
+    } else if (g->failure && g->n_suppressed < SUPPRESSED_KEPT) {
+        g->suppressed->suppressed = f;
+        g->suppressed->view.suppressed = &f->view;
+        g->suppressed = f;
+        g->n_suppressed++;
+        store_relaxed(&f->collected, 1); /* told of with the first */
+    } else {
+        return;
     }
-    cancel(g);
-    return true;
+    w_failure_ref(f);
 }
 
-void weft_group_cancel(weft_group *gp)
+void w_group_fail(struct group *g, long code, struct failure *f)
+{
+    long none = 0;
+    bool first;
+
+    if (g->collect)
+        return;
+    spin_lock(&g->family.lock);
+    first = cas_acq_rel(&g->error, &none, code);
+    if (f)
+        keep(g, f, first);
+    if (first)
+        store_relaxed(&g->reason, "a task of the group failed");
+    spin_unlock(&g->family.lock);
+    if (first)
+        cancel(g);
+}
+
+void weft_group_cancel_with(weft_group *gp, const char *reason)
 {
     struct group *g = G(gp);
     long none = 0;
 
     if (!g->open)
         return;
-    (void)cas_acq_rel(&g->error, &none, -ECANCELED);
+    if (cas_acq_rel(&g->error, &none, -ECANCELED))
+        store_relaxed(&g->reason, reason);
     cancel(g);
+}
+
+void weft_group_cancel(weft_group *g)
+{
+    weft_group_cancel_with(g, NULL);
+}
+
+static void check_owner(const struct group *g, const char *call)
+{
+    if (g->owner != w_current() || !g->owner)
+        w_bug("%s: the caller does not own the group", call);
+}
+
+/* ---- children in the order of their ends ----------------------------------- */
+
+void w_group_told(struct group *g, struct weft_task *t)
+{
+    uintptr_t head = load_relaxed(&g->ended);
+
+    do
+        t->sibling.next = (struct list *)(head & ~ENDED_WAITING);
+    while (!cas_acq_rel(&g->ended, &head, (uintptr_t)t)); /* O2 */
+    if (unlikely(head & ENDED_WAITING))
+        if (w_claim(g->owner, load_relaxed(&g->next_epoch)))
+            w_ready(g->owner);
+}
+
+/* The stack that children pushed, the oldest first; or NULL. */
+static struct weft_task *take_ended(struct group *g)
+{
+    uintptr_t all = swap_acquire(&g->ended, 0); /* O2 */
+    struct weft_task *t = (struct weft_task *)(all & ~ENDED_WAITING);
+    struct weft_task *oldest = NULL;
+
+    while (t) {
+        struct weft_task *below = (struct weft_task *)(void *)t->sibling.next;
+
+        t->sibling.next = (struct list *)(void *)oldest;
+        oldest = t;
+        t = below;
+    }
+    return oldest;
+}
+
+static int wait_ended(struct group *g)
+{
+    uintptr_t none = 0;
+    uint64_t epoch;
+    int rc = w_wait_begin(g->owner, &epoch);
+
+    if (rc)
+        return rc;
+    store_relaxed(&g->next_epoch, epoch);
+    if (!cas_acq_rel(&g->ended, &none, ENDED_WAITING)) { /* O2 */
+        w_wait_abort(g->owner);
+        return 0;
+    }
+    if (w_wait(g->owner, "next of group"))
+        return 0;
+    (void)and_acq_rel(&g->ended, ~ENDED_WAITING);
+    return w_cancel_error(g->owner);
+}
+
+static bool all_told(struct group *g)
+{
+    uint32_t n;
+
+    spin_lock(&g->family.lock);
+    n = g->n_others;
+    spin_unlock(&g->family.lock);
+    return g->told == g->n_handles + n;
+}
+
+int weft_group_next(weft_group *gp, weft_task **out)
+{
+    struct group *g = G(gp);
+    int rc;
+
+    check_owner(g, "weft_group_next");
+    w_budget(w_worker());
+    rc = w_cancel_error(g->owner);
+    while (rc == 0 && !g->next) {
+        g->next = take_ended(g);
+        if (g->next)
+            break;
+        if (all_told(g))
+            return 0;
+        rc = wait_ended(g);
+    }
+    if (rc)
+        return rc;
+    *out = g->next;
+    g->next = (struct weft_task *)(void *)g->next->sibling.next;
+    (*out)->sibling.next = NULL;
+    g->told++;
+    return 1;
 }
 
 /* ---- owner ------------------------------------------------------------- */
@@ -287,10 +416,14 @@ static int wait_children(struct group *g, bool cancellable)
     return w_cancel_error(t);
 }
 
+/* The owner asks: from now on it knows. */
 static long result_of(struct group *g)
 {
-    if (g->failure)
+    if (g->failure) {
         store_relaxed(&g->failure->collected, 1);
+        if (g->owner == w_current())
+            w_task_learn(g->owner, g->failure);
+    }
     return load_acquire(&g->error);
 }
 
@@ -310,12 +443,6 @@ static void join(struct group *g)
             cancellable = false; /* also when there was no stack to wait with */
         }
     }
-}
-
-static void check_owner(const struct group *g, const char *call)
-{
-    if (g->owner != w_current() || !g->owner)
-        w_bug("%s: the caller does not own the group", call);
 }
 
 long weft_group_wait(weft_group *gp)
@@ -370,21 +497,27 @@ static void release(struct weft_task *t)
     }
 }
 
-long weft_group_leave(weft_group *gp)
+static void leave(struct group *g)
 {
-    struct group *g = G(gp);
-
-    if (!g->open)
-        return result_of(g);
-    check_owner(g, "weft_group_leave");
     join(g);
+    scope_run_defers(&g->scope);
     release(g->handles);
     release(g->others);
     g->handles = g->others = NULL;
     g->open = 0;
     w_scope_pop(&g->scope);
     keep_failure(g);
-    return load_acquire(&g->error);
+}
+
+long weft_group_leave(weft_group *gp)
+{
+    struct group *g = G(gp);
+
+    if (g->open) {
+        check_owner(g, "weft_group_leave");
+        leave(g);
+    }
+    return result_of(g);
 }
 
 void weft_group_cleanup_(weft_group **gp)
@@ -396,12 +529,33 @@ void weft_group_cleanup_(weft_group **gp)
     g = G(*gp);
     if (g->open && !g->block_ended)
         weft_group_cancel(*gp);
-    (void)weft_group_leave(*gp);
+    if (g->open) {
+        check_owner(g, "weft_with_group");
+        leave(g);
+    }
 }
 
 const char *weft_group_message(const weft_group *gp)
 {
     struct group *g = G(gp);
 
-    return g->failure && g->failure->has_message ? g->failure->message : NULL;
+    return failure_message(g->failure);
+}
+
+const struct weft_error *weft_group_error(const weft_group *gp)
+{
+    struct group *g = G(gp);
+
+    if (!g->failure)
+        return NULL;
+    store_relaxed(&g->failure->collected, 1);
+    return &g->failure->view;
+}
+
+void weft_group_collect(weft_group *gp)
+{
+    struct group *g = G(gp);
+
+    check_owner(g, "weft_group_collect");
+    g->collect = true;
 }

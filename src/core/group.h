@@ -20,6 +20,10 @@
  * Ordering
  *   O1  child: pending sub acq_rel -> owner: pending load or add acquire (the
  *       children's writes)
+ *   O2  child: ended cas acq_rel (push) -> owner: ended swap acquire (the link);
+ *       owner: next_epoch, ended cas acq_rel (WAITING) -> child: its cas, which
+ *       takes WAITING off; one child does, and claims. It is not counted as
+ *       ended yet, so the group is still there.
  * Lifetime  The group is the owner's; after the subtraction a child must not
  *           touch it. The owner's record is type-stable.
  * Wrap      2^31 children at a time; 31 bits of epoch see park.h.
@@ -34,6 +38,7 @@
 
 struct worker;
 
+#define ENDED_WAITING ((uintptr_t)1) /* in `ended`: the owner waits for one */
 #define GROUP_WAITING UINT64_C(1)
 #define GROUP_ONE (UINT64_C(1) << 32)
 #define GROUP_COUNT(p) ((int32_t)((p) >> 32))
@@ -53,7 +58,17 @@ struct group {
 
     struct weft_runtime *rt;     /* I */
     struct weft_task *owner;     /* I */
-    struct failure *failure;     /* L: the first error */
+    struct failure *failure;     /* L: the first error; others hang on it */
+    struct failure *suppressed;  /* L: the last of those */
+    uint32_t n_suppressed;       /* L */
+    bool collect;                /* T: before spawns: no failure cancels */
+    const char *_Atomic reason;  /* A: of the first canceller, or NULL */
+    _Atomic uintptr_t ended;     /* A: stack of children that have ended */
+    struct weft_task *next;      /* T: taken from it, oldest first */
+    _Atomic uint64_t next_epoch; /* T: the owner's wait for the next */
+    uint32_t n_handles;          /* T: in `handles` */
+    uint32_t n_others;           /* L: in `others` */
+    uint32_t told;               /* T: children handed out */
     _Atomic long error;          /* A: the first error's code */
     struct family family;        /* the children */
     struct weft_task *others;    /* L: family.lock: handles given to others */
@@ -69,8 +84,12 @@ w_entry w_worker_take_child(struct worker *w, struct group *g);
 /* The last touch of a group by the runner of n children that ended. */
 void w_group_children_end(struct group *g, uint32_t n);
 
-/* A child failed: keeps the first error, cancels the rest. True: it was the
- * first, and the group took its own reference to f (which may be NULL). */
-bool w_group_fail(struct group *g, long code, struct failure *f);
+/* A child with a handle has ended: tells who waits for the next one. Before the
+ * child's end is counted. */
+void w_group_told(struct group *g, struct weft_task *t);
+
+/* A child failed: keeps the first error and cancels the rest; keeps some of
+ * those that follow. f may be NULL; references are the group's own. */
+void w_group_fail(struct group *g, long code, struct failure *f);
 
 #endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Awaiting and cancelling single tasks. */
+#include "core/join.h"
+
 #include "core/group.h"
 #include "core/runtime.h"
 
@@ -13,11 +15,21 @@ static void cancel_child(void *arg)
         w_submit(task_rt(t), c);
 }
 
+int weft_task_cancel_with(weft_task *t, const char *reason)
+{
+    const char *none = NULL;
+
+    if (!task_is_done(t)) {
+        if (reason)
+            (void)cas_relaxed(&t->reason, &none, reason);
+        cancel_child(t);
+    }
+    return 0;
+}
+
 int weft_task_cancel(weft_task *t)
 {
-    if (!task_is_done(t))
-        cancel_child(t);
-    return 0;
+    return weft_task_cancel_with(t, NULL);
 }
 
 /* t was claimed by us: nobody else will run it. */
@@ -32,12 +44,34 @@ static void run_child(struct weft_task *self, struct weft_task *t)
     w_join_end(self);
 }
 
+bool w_task_enroll(struct weft_task *t, struct waiter *x)
+{
+    bool done;
+
+    spin_lock(&t->lock);
+    list_lazy_init(&t->waiters);
+    list_push_back(&t->waiters, &x->node);
+    done = or_acq_rel(&t->state, TASK_AWAITED) & TASK_DONE; /* O1 */
+    if (done)
+        list_remove(&x->node);
+    spin_unlock(&t->lock);
+    return done;
+}
+
+void w_task_withdraw(struct weft_task *t, struct waiter *x)
+{
+    spin_lock(&t->lock);
+    if (list_linked(&x->node))
+        list_remove(&x->node);
+    spin_unlock(&t->lock);
+}
+
 /* 0: t is done. */
 static int wait_done(struct weft_task *self, struct weft_task *t,
                      bool cancellable)
 {
     struct waiter x = {.task = self};
-    bool done;
+    bool woken;
 
     if (cancellable) {
         int rc = w_wait_begin(self, &x.epoch);
@@ -47,23 +81,16 @@ static int wait_done(struct weft_task *self, struct weft_task *t,
     } else {
         x.epoch = w_wait_begin_shielded(self);
     }
-    spin_lock(&t->lock);
-    list_lazy_init(&t->waiters);
-    list_push_back(&t->waiters, &x.node);
-    done = or_acq_rel(&t->state, TASK_AWAITED) & TASK_DONE; /* O1 */
-    if (done)
-        list_remove(&x.node);
-    spin_unlock(&t->lock);
-    if (done) {
+    if (w_task_enroll(t, &x)) {
         w_wait_abort(self);
         return 0;
     }
-    if (w_wait(self, "task"))
+    self->awaits = t;
+    woken = w_wait(self, "task");
+    self->awaits = NULL;
+    if (woken)
         return 0;
-    spin_lock(&t->lock);
-    if (list_linked(&x.node))
-        list_remove(&x.node);
-    spin_unlock(&t->lock);
+    w_task_withdraw(t, &x);
     return w_cancel_error(self);
 }
 
@@ -97,10 +124,28 @@ long weft_await(weft_task *t)
                 (void)wait_done(self, t, false);
         }
     }
-    if (unlikely(t->failure)) {
-        store_relaxed(&t->failure->collected, 1);
-        w_failure_ref(t->failure);
-        w_task_note(self, t->failure);
-    }
+    if (unlikely(t->failure))
+        w_task_learn(self, t->failure);
     return t->result;
+}
+
+int weft_task_on_done(weft_task *t, weft_callback *cbp, weft_fn *fn, void *arg)
+{
+    struct callback *cb = (struct callback *)cbp;
+    int rc = w_callback_arm(cb, fn, arg);
+
+    if (rc == 0 && w_task_enroll(t, &cb->x))
+        w_callback_fire(cb);
+    return rc;
+}
+
+int weft_task_off_done(weft_task *t, weft_callback *cbp)
+{
+    struct callback *cb = (struct callback *)cbp;
+    bool mine;
+
+    spin_lock(&t->lock);
+    mine = callback_take(cb);
+    spin_unlock(&t->lock);
+    return mine;
 }

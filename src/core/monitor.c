@@ -10,6 +10,7 @@
 #include <execinfo.h>
 
 #include "base/sys.h"
+#include "core/backtrace.h"
 #include "core/runtime.h"
 
 #define PERIOD (5 * WEFT_MS)
@@ -31,22 +32,7 @@ static int trace_n;
 
 static int walk(struct worker *w, uintptr_t pc, uintptr_t fp)
 {
-    struct stack *s = w->stack;
-    int n = 0;
-
-    trace_frames[n++] = (void *)pc;
-    while (n < FRAMES_MAX && s && fp >= (uintptr_t)s->limit &&
-           fp + 2 * sizeof fp <= (uintptr_t)s->top && fp % sizeof fp == 0) {
-        uintptr_t *frame = (uintptr_t *)fp;
-
-        if (!frame[1])
-            break;
-        trace_frames[n++] = (void *)frame[1];
-        if (frame[0] <= fp)
-            break;
-        fp = frame[0];
-    }
-    return n;
+    return w_backtrace_walk(w->stack, pc, fp, trace_frames, FRAMES_MAX);
 }
 
 bool w_monitor_signal(void *context)

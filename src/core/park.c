@@ -48,6 +48,7 @@ static void park_commit(struct worker *w, struct weft_task *t, void *arg)
     uint64_t x = load_relaxed(&t->wait);
 
     (void)arg;
+    w_stress_point();
     if (likely(WAIT_STATE(x) == WAIT_PARKING) &&
         cas_acq_rel(&t->wait, &x, wait_set_state(x, WAIT_PARKED))) /* O2 */
         return;
@@ -64,6 +65,7 @@ bool w_wait(struct weft_task *t, const char *why)
 
     if (likely(WAIT_STATE(x) != WAIT_HELD_READY)) {
         t->why = why;
+        w_stress_point();
         w_switch_out(park_commit, NULL);
         x = load_acquire(&t->wait); /* O1 */
         t->why = NULL;
@@ -79,6 +81,11 @@ bool w_claim_slow(struct weft_task *t, uint64_t x)
     while (WAIT_EPOCH(x) == epoch) {
         enum wait_state to;
 
+        if (WAIT_STATE(x) == WAIT_INSPECTED) {
+            cpu_pause();
+            x = load_acquire(&t->wait);
+            continue;
+        }
         if (WAIT_STATE(x) == WAIT_PARKED)
             to = WAIT_CLAIMED;
         else if (WAIT_STATE(x) == WAIT_PARKING)
@@ -110,10 +117,19 @@ static bool let_go(struct weft_task *t)
     return true;
 }
 
+bool w_claim_self(struct waiter *x)
+{
+    if (!w_claim_waiter(x))
+        return false;
+    (void)let_go(x->task); /* it is not parked: never ours to queue */
+    return true;
+}
+
 void w_ready(struct weft_task *t)
 {
     struct worker *w;
 
+    w_stress_point();
     if (!let_go(t))
         return;
     w = w_worker();
@@ -143,6 +159,11 @@ void w_cancel_wait(struct weft_task *t, unsigned depth, struct chain *c)
     while (effective(x, depth)) {
         enum wait_state s = WAIT_STATE(x), to;
 
+        if (s == WAIT_INSPECTED) {
+            cpu_pause();
+            x = load_acquire(&t->wait);
+            continue;
+        }
         if (s == WAIT_PARKED)
             to = WAIT_CLAIMED;
         else if (s == WAIT_PARKING)
@@ -161,6 +182,20 @@ void w_cancel_wait(struct weft_task *t, unsigned depth, struct chain *c)
         }
         return;
     }
+}
+
+bool w_inspect_begin(struct weft_task *t)
+{
+    uint64_t x = load_acquire(&t->wait);
+
+    return WAIT_STATE(x) == WAIT_PARKED &&
+           cas_acq_rel(&t->wait, &x, wait_set_state(x, WAIT_INSPECTED)); /* O2 */
+}
+
+void w_inspect_end(struct weft_task *t)
+{
+    store_release(&t->wait,
+                  wait_set_state(load_relaxed(&t->wait), WAIT_PARKED));
 }
 
 int w_join_begin(struct weft_task *t, void (*cancel)(void *), void *obj)

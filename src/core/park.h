@@ -19,6 +19,7 @@
  *   HELD_PARKED  ... and the parker came first: the waker queues it.
  *   JOINING      runs a child on its own stack; a canceller cancels the child.
  *   JOIN_BUSY    a canceller is doing so.
+ *   INSPECTED    PARKED, while somebody reads its stack; wakers spin.
  * Invariants
  *   I1  nobody touches a waiting task's stack before the switch away from it is
  *       complete: it is queued only out of CLAIMED, HELD_PARKED (by the waker)
@@ -40,6 +41,8 @@
  * Wrap      43 bits of epoch: a day of nothing but waits at 1e8 a second.
  *           Groups keep 31 of them, for a token that lives nanoseconds.
  * Progress  claim is lock-free; a parker and a waker never wait for each other.
+ *           An inspector (weft_task_backtrace) holds up wakers for as long as
+ *           it follows a few frames.
  * Rejected  publishing only after the switch (Go): the object's lock is then
  *           held across a switch and each object needs its own commit.
  * Checked   tests/stress, tests/cases (each race of wake, cancel, time-out);
@@ -62,6 +65,7 @@ enum wait_state {
     WAIT_HELD_PARKED,
     WAIT_JOINING,
     WAIT_JOIN_BUSY,
+    WAIT_INSPECTED,
 };
 
 #define WAIT_STATE(w) ((enum wait_state)((w)&15))
@@ -77,13 +81,17 @@ static inline uint64_t wait_set_state(uint64_t w, enum wait_state s)
     return (w & ~UINT64_C(15)) | s;
 }
 
-/* What an object keeps of a waiter: a node on the waiter's stack. */
+/* What an object keeps of a waiter: a node on the waiter's stack. A wait for
+ * several objects has a node with each, all with the wait's one epoch: the
+ * first claim wins and marks its node; the waiter withdraws the others (I3)
+ * before it reads which one won. */
 struct waiter {
     struct list node; /* L: object's */
     struct weft_task *task;
     uint64_t epoch;
     void *value; /* what the waker hands over, or the waiter offers */
     int status;
+    bool won;    /* written by the claimer before it lets the task go */
 };
 
 /* Begins a wait of the running task t: from here on its epoch (in *epoch) may
@@ -106,6 +114,14 @@ void w_wait_abort(struct weft_task *t);
 /* Any thread: tries to end the wait. True: the caller decided it and owes
  * w_ready (or w_ready_later) once it holds no lock that the task may need. */
 static inline W_MUST_CHECK bool w_claim(struct weft_task *t, uint64_t epoch);
+
+/* The same for the task of a node, which is marked as the one that won. */
+static inline W_MUST_CHECK bool w_claim_waiter(struct waiter *x);
+
+/* The running task ends its own begun wait, of which x is a node: it found x's
+ * object ready while it enrolled with several. False: somebody else was
+ * quicker. Either way w_wait follows, which then returns at once. */
+W_MUST_CHECK bool w_claim_self(struct waiter *x);
 
 /* The same with 31 bits of the epoch. */
 W_MUST_CHECK bool w_claim_low(struct weft_task *t, uint32_t epoch);
@@ -134,6 +150,11 @@ static inline int w_cancel_error(struct weft_task *t);
 W_MUST_CHECK int w_join_begin(struct weft_task *t, void (*cancel)(void *),
                               void *obj);
 void w_join_end(struct weft_task *t);
+
+/* Any thread: holds t where it is parked while its stack is read; short. False:
+ * it is not parked. */
+W_MUST_CHECK bool w_inspect_begin(struct weft_task *t);
+void w_inspect_end(struct weft_task *t);
 
 int w_cancel_error_slow(struct weft_task *t);
 
@@ -184,6 +205,14 @@ static inline bool w_claim(struct weft_task *t, uint64_t epoch)
         cas_acq_rel(&t->wait, &x, wait_set_state(x, WAIT_CLAIMED))) /* O1 O2 */
         return true;
     return WAIT_EPOCH(x) == epoch && w_claim_slow(t, x);
+}
+
+static inline bool w_claim_waiter(struct waiter *x)
+{
+    if (!w_claim(x->task, x->epoch))
+        return false;
+    x->won = true;
+    return true;
 }
 
 #endif

@@ -200,7 +200,7 @@ static struct watch *cell_fire(struct cell *c, uint32_t dirs,
         if (x) {
             c->waiter[d] = NULL;
             x->status = status;
-            if (w_claim(x->task, x->epoch))
+            if (w_claim_waiter(x))
                 woken[d] = x->task;
         }
     }
@@ -367,9 +367,8 @@ void w_cell_close(struct cell *c)
 
 /* ---- waiting ----------------------------------------------------------- */
 
-/* Puts x where `dirs` will find it. 0, 1 (an edge came already), an error. */
-static int wait_link(struct cell *c, uint32_t dirs, const uint32_t seen[2],
-                     struct waiter *x)
+int w_cell_enroll(struct cell *c, uint32_t dirs, const uint32_t seen[2],
+                  struct waiter *x)
 {
     int rc = 0;
 
@@ -390,7 +389,7 @@ static int wait_link(struct cell *c, uint32_t dirs, const uint32_t seen[2],
     return rc;
 }
 
-static void wait_unlink(struct cell *c, struct waiter *x)
+void w_cell_withdraw(struct cell *c, struct waiter *x)
 {
     spin_lock(&c->lock);
     for (int d = 0; d < 2; d++)
@@ -408,17 +407,17 @@ static int cell_wait(struct cell *c, uint32_t dirs, const uint32_t seen[2],
 
     if (rc)
         return rc;
-    rc = wait_link(c, dirs, seen, &x);
+    rc = w_cell_enroll(c, dirs, seen, &x);
     if (rc) {
         w_wait_abort(t);
         return rc == 1 ? 0 : rc;
     }
     if (w_wait(t, why)) {
         if (dirs == 3)
-            wait_unlink(c, &x); /* of the other direction */
+            w_cell_withdraw(c, &x); /* of the other direction */
         return x.status;
     }
-    wait_unlink(c, &x);
+    w_cell_withdraw(c, &x);
     return w_cancel_error(t);
 }
 

@@ -113,6 +113,13 @@ W_MUST_CHECK int w_cell_wait(struct cell *c, int dir, uint32_t seen);
 /* Waits until either tick is not what was seen. The same results. */
 W_MUST_CHECK int w_cell_wait2(struct cell *c, const uint32_t seen[2]);
 
+/* Puts x, a node of a wait that the running task has begun, where an edge of
+ * `dirs` (1 << DIR_) finds it. 0, 1 (one came since `seen`), or an error as
+ * above; x->status is 0 or -EBADF when it was claimed. */
+W_MUST_CHECK int w_cell_enroll(struct cell *c, uint32_t dirs,
+                               const uint32_t seen[2], struct waiter *x);
+void w_cell_withdraw(struct cell *c, struct waiter *x);
+
 /* Wakes who waits on c, and fires its watch, with `status`. Any thread. */
 void w_cell_wake(struct cell *c, int status);
 

@@ -40,8 +40,13 @@ void w_worker_push(struct worker *w, w_entry e)
 
 void w_worker_ready(struct worker *w, w_entry e)
 {
-    w_entry old = slot_put(&w->slot, e);
+    w_entry old;
 
+    if (out_of_turn(w, 8)) {
+        w_submit_foreign(w->thread.rt, e);
+        return;
+    }
+    old = slot_put(&w->slot, e);
     if (old)
         w_worker_push(w, old);
 }

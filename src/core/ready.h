@@ -4,10 +4,17 @@
 #ifndef WEFT_CORE_READY_H
 #define WEFT_CORE_READY_H
 
-#include "core/worker.h"
+#include "core/runtime.h"
 
 /* Makes room by giving the ring's newer half, and e, to the shared queue. */
 void w_ready_spill(struct worker *w, w_entry e);
+
+/* In a stress build, one time in n: do what another worker could have brought
+ * about just as well. With one worker the order of tasks is promised. */
+static inline bool out_of_turn(struct worker *w, unsigned n)
+{
+    return w_stress_one_in(n) && w->thread.rt->n_workers > 1;
+}
 
 /* At the tail; wakes nobody. */
 static inline void ready_push(struct worker *w, w_entry e)
@@ -21,7 +28,8 @@ static inline w_entry ready_take(struct worker *w)
 {
     w_entry e;
 
-    if (w->lifo_runs < LIFO_RUNS_MAX && (e = slot_take(&w->slot))) {
+    if (w->lifo_runs < LIFO_RUNS_MAX && !out_of_turn(w, 4) &&
+        (e = slot_take(&w->slot))) {
         w->lifo_runs++;
         return e; /* inherits what is left of the budget */
     }

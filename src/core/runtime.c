@@ -41,47 +41,6 @@ static bool is_dead(const struct weft_runtime *rt)
     return rt->generation != load_relaxed(&generation);
 }
 
-/* ---- unhandled errors --------------------------------------------------- */
-
-static void print_unhandled(const struct weft_unhandled *e)
-{
-    bool own = strcmp(e->message, weft_strerror(e->code)) != 0;
-
-    w_warn("task %s (spawned at %s) failed: %s%s%s", e->task, e->site,
-           weft_strerror(e->code), own ? ": " : "", own ? e->message : "");
-}
-
-void w_runtime_report(struct weft_runtime *rt, long code, const char *task,
-                      const char *site, const char *message)
-{
-    struct weft_unhandled e = {code, task, site,
-                               message ? message : weft_strerror(code)};
-    weft_unhandled_fn *fn;
-    void *arg;
-
-    spin_lock(&rt->handler_lock);
-    fn = rt->on_unhandled;
-    arg = rt->unhandled_arg;
-    spin_unlock(&rt->handler_lock);
-    if (fn)
-        fn(&e, arg);
-    else
-        print_unhandled(&e);
-}
-
-int weft_on_unhandled(weft_unhandled_fn *fn, void *arg)
-{
-    struct weft_runtime *rt = weft_runtime_self();
-
-    if (!rt)
-        return -EPERM;
-    spin_lock(&rt->handler_lock);
-    rt->on_unhandled = fn;
-    rt->unhandled_arg = arg;
-    spin_unlock(&rt->handler_lock);
-    return 0;
-}
-
 /* ---- roots ------------------------------------------------------------- */
 
 void w_root_ended(struct worker *w)

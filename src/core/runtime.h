@@ -6,6 +6,7 @@
 #include <weft/debug.h>
 
 #include "base/topo.h"
+#include "core/failure.h"
 #include "core/group.h"
 #include "core/idle.h"
 #include "core/inject.h"
@@ -63,14 +64,6 @@ struct weft_runtime {
     _Atomic(void *) floor[FLOOR_COUNT]; /* L to write */
     const struct floor_ops *floor_ops[FLOOR_COUNT];
 };
-
-void w_runtime_report(struct weft_runtime *rt, long code, const char *task,
-                      const char *site, const char *message);
-
-void w_failure_ref(struct failure *f);
-void w_failure_unref(struct failure *f);
-struct failure *w_failure_new(struct weft_runtime *rt, long code,
-                              const struct weft_task *t, const char *message);
 
 void w_roots_cancel(struct weft_runtime *rt);
 bool w_roots_ended(struct weft_runtime *rt);

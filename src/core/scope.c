@@ -20,6 +20,9 @@ void w_scope_push(struct weft_task *t, struct scope *s, enum scope_kind kind)
     s->depth = ++t->depth;
     s->outer_shield = t->shield;
     s->kind = kind;
+    s->shared = false;
+    s->defers = NULL;
+    store_relaxed(&s->reason, NULL);
     store_relaxed(&s->state, 0);
     store_relaxed(&s->timer.home, NULL);
     t->scope = s;
@@ -37,7 +40,8 @@ void w_scope_pop(struct scope *s)
     t->shield = s->outer_shield;
 }
 
-int w_cancel_error_slow(struct weft_task *t)
+/* The decision, and why. */
+static int decide(struct weft_task *t, const char **why)
 {
     int rc = 0;
 
@@ -48,16 +52,44 @@ int w_cancel_error_slow(struct weft_task *t)
             return rc;
         if (s->kind == SCOPE_GROUP &&
             load_acquire(&container_of(s, struct group, scope)
-                              ->family.cancelled))
-            state |= SCOPE_CANCELLED;
-        if (state & SCOPE_CANCELLED)
+                              ->family.cancelled)) {
             rc = -ECANCELED;
-        else if (state & SCOPE_EXPIRED)
+            *why = load_relaxed(&container_of(s, struct group, scope)->reason);
+        } else if (state & SCOPE_CANCELLED) {
+            rc = -ECANCELED;
+            *why = load_relaxed(&s->reason);
+        } else if (state & SCOPE_EXPIRED) {
             rc = -ETIMEDOUT;
+            *why = "timed out";
+        }
     }
-    if (load_acquire(&t->cancelled) || load_acquire(&t->family->cancelled))
+    if (load_acquire(&t->family->cancelled)) {
         rc = -ECANCELED;
+        *why = t->family->group ? load_relaxed(&t->family->group->reason)
+                                : "the runtime stops";
+    }
+    if (load_acquire(&t->cancelled)) {
+        rc = -ECANCELED;
+        *why = load_relaxed(&t->reason);
+    }
     return rc;
+}
+
+int w_cancel_error_slow(struct weft_task *t)
+{
+    const char *why;
+
+    return decide(t, &why);
+}
+
+const char *weft_cancel_reason(void)
+{
+    struct weft_task *t = w_current();
+    const char *why = NULL;
+
+    if (!t || !decide(t, &why))
+        return NULL;
+    return why ? why : "cancelled";
 }
 
 void w_task_cancel(struct weft_task *t, struct chain *c)
@@ -106,7 +138,7 @@ static void set_deadline(struct scope *s, int64_t when)
     w_timer_arm(&w->timers, &s->timer, when, expire);
 }
 
-weft_scope *weft_deadline_enter(weft_scope *sp, int64_t when)
+weft_scope *weft_deadline_enter_(weft_scope *sp, int64_t when)
 {
     struct scope *s = S(sp);
     struct weft_task *t = w_current();
@@ -120,14 +152,38 @@ weft_scope *weft_deadline_enter(weft_scope *sp, int64_t when)
     return sp;
 }
 
-weft_scope *weft_timeout_enter(weft_scope *s, int64_t ns)
+weft_scope *weft_timeout_enter_(weft_scope *s, int64_t ns)
 {
     int64_t now = ns > 0 ? sys_now() : 0;
 
     if (ns <= 0)
-        return weft_deadline_enter(s, 0);
-    return weft_deadline_enter(s, ns < WEFT_NEVER - now ? now + ns
-                                                        : WEFT_NEVER);
+        return weft_deadline_enter_(s, 0);
+    return weft_deadline_enter_(s, ns < WEFT_NEVER - now ? now + ns
+                                                         : WEFT_NEVER);
+}
+
+/* The caller named it, so others may learn of it. */
+static weft_scope *share(weft_scope *s)
+{
+    S(s)->shared = S(s)->kind != SCOPE_NONE;
+    return s;
+}
+
+weft_scope *weft_deadline_enter(weft_scope *s, int64_t when)
+{
+    spin_init(&S(s)->lock);
+    return share(weft_deadline_enter_(s, when));
+}
+
+weft_scope *weft_timeout_enter(weft_scope *s, int64_t ns)
+{
+    spin_init(&S(s)->lock);
+    return share(weft_timeout_enter_(s, ns));
+}
+
+weft_scope *weft_scope_enter(weft_scope *s)
+{
+    return weft_deadline_enter(s, WEFT_NEVER);
 }
 
 weft_scope *weft_shield_enter(weft_scope *sp)
@@ -150,11 +206,55 @@ int weft_scope_leave(weft_scope *sp)
 
     if (s->kind == SCOPE_NONE || !s->task)
         return 0;
+    scope_run_defers(s);
     if (s->kind == SCOPE_DEADLINE)
         (void)w_timer_disarm(&s->timer);
     w_scope_pop(s);
-    s->task = NULL;
+    if (unlikely(s->shared)) {
+        spin_lock(&s->lock);
+        s->task = NULL;
+        spin_unlock(&s->lock);
+        if (weft_scope_cancelled(sp))
+            return -ECANCELED;
+    } else {
+        s->task = NULL;
+    }
     return weft_scope_expired(sp) ? -ETIMEDOUT : 0;
+}
+
+void weft_scope_leave_(weft_scope **s)
+{
+    if (*s)
+        (void)weft_scope_leave(*s);
+}
+
+int weft_scope_cancel(weft_scope *sp, const char *reason)
+{
+    struct scope *s = S(sp);
+    struct chain c = {0, 0, 0};
+    struct weft_runtime *rt = NULL;
+    struct weft_task *t;
+
+    spin_lock(&s->lock);
+    t = s->task;
+    if (t && s->shared && s->kind == SCOPE_DEADLINE) {
+        rt = task_rt(t);
+        if (!(load_relaxed(&s->state) & SCOPE_CANCELLED))
+            store_relaxed(&s->reason, reason);
+        (void)or_acq_rel(&s->state, SCOPE_CANCELLED);
+        store_release(&t->attention, 1);
+        w_cancel_fence();
+        w_cancel_wait(t, s->depth, &c);
+    }
+    spin_unlock(&s->lock);
+    if (c.n)
+        w_submit(rt, c);
+    return rt ? 0 : -EINVAL;
+}
+
+int weft_scope_cancelled(const weft_scope *s)
+{
+    return (load_acquire(&S(s)->state) & SCOPE_CANCELLED) != 0;
 }
 
 void weft_scope_cleanup_(weft_scope *s)
@@ -187,7 +287,27 @@ weft_scope *weft_scope_self(void)
 
     while (s && s->kind != SCOPE_DEADLINE)
         s = s->parent;
+    if (s && !s->shared) {
+        spin_init(&s->lock);
+        s->shared = true;
+    }
     return (weft_scope *)s;
+}
+
+long weft_wait_for(weft_fn *fn, void *arg, int64_t ns)
+{
+    weft_scope s;
+    long result;
+
+    if (!w_current())
+        return -EPERM;
+    weft_timeout_enter_(&s, ns);
+    result = fn(arg);
+    /* fn passed on what a waiting call told it, under whichever name. */
+    if (weft_scope_leave(&s) == -ETIMEDOUT && result == -ECANCELED &&
+        !weft_check())
+        result = -ETIMEDOUT;
+    return result;
 }
 
 int weft_check(void)

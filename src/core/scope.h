@@ -3,8 +3,9 @@
  *
  * A waiting call asks for the outermost scope that was cancelled or expired,
  * looking outward no further than the innermost shield. Other threads touch a
- * scope in two ways only: its timer fires (under the timer's lock, which the
- * leaver takes), and a group's family is marked. */
+ * scope in three ways only: its timer fires (under the timer's lock, which the
+ * leaver takes), weft_scope_cancel (under the scope's), and a group's family is
+ * marked. */
 #ifndef WEFT_CORE_SCOPE_H
 #define WEFT_CORE_SCOPE_H
 
@@ -30,13 +31,25 @@ struct scope {
     _Atomic uint32_t state;
     uint16_t depth;
     uint16_t outer_shield; /* task->shield to go back to */
-    uint32_t kind;
+    uint8_t kind;
+    bool shared;            /* others may know of it: leaving takes the lock */
+    struct spin lock;       /* task and reason, where it is shared */
+    const char *_Atomic reason; /* L to write: of the first weft_scope_cancel */
+    struct defer *defers;   /* T */
     struct timer timer;
 };
 static_assert(sizeof(struct scope) <= sizeof(weft_scope), "weft_scope");
 
 void w_scope_push(struct weft_task *t, struct scope *s, enum scope_kind kind);
 void w_scope_pop(struct scope *s);
+
+/* What weft_defer left, in a scope that is about to be popped. */
+void w_defers_run(struct defer **first);
+static inline void scope_run_defers(struct scope *s)
+{
+    if (unlikely(s->defers))
+        w_defers_run(&s->defers);
+}
 
 /* Marks the root of t: every wait outside a shield fails. Any thread that
  * keeps t from being freed. */

@@ -315,6 +315,8 @@ w_entry w_pick(struct worker *w)
             look(w);
         if (unlikely(--w->inject_left == 0) && (e = w_ready_take_shared(w)))
             break;
+        if (out_of_turn(w, 8) && (e = search(w)))
+            break;
         if ((e = ready_take(w)) || (e = w_ready_take_shared(w)))
             break;
         w_worker_flush(w);

@@ -2,10 +2,9 @@
 /* A task's birth, end and name. */
 #include "core/task.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-
 #include "base/sys.h"
+#include "core/failure.h"
+#include "core/join.h"
 #include "core/runtime.h"
 
 struct weft_task *w_task_alloc(struct weft_runtime *rt, struct worker *w)
@@ -85,115 +84,20 @@ void w_task_release(struct weft_task *t)
         task_free(t);
 }
 
-/* ---- failures --------------------------------------------------------- */
-
-static void copy_name(char *to, size_t n, const struct weft_task *t)
-{
-    snprintf(to, n, "%s", t->name ? t->name : t->site);
-}
-
-struct failure *w_failure_new(struct weft_runtime *rt, long code,
-                              const struct weft_task *t, const char *message)
-{
-    size_t n = message ? strlen(message) : 0;
-    struct failure *f = sys_malloc(sizeof *f + n + 1);
-
-    if (!f)
-        return NULL;
-    memset(f, 0, sizeof *f);
-    store_relaxed(&f->refs, 1);
-    f->rt = rt;
-    f->code = code;
-    f->site = t->site;
-    copy_name(f->name, sizeof f->name, t);
-    f->has_message = message != NULL;
-    memcpy(f->message, message ? message : "", n + 1);
-    return f;
-}
-
-void w_failure_ref(struct failure *f)
-{
-    add_relaxed(&f->refs, 1);
-}
-
-static const char *site_of(const char *site)
-{
-    return site + strlen(site) + 1;
-}
-
-void w_failure_unref(struct failure *f)
-{
-    if (sub_acq_rel(&f->refs, 1) != 1)
-        return;
-    if (!load_relaxed(&f->collected))
-        w_runtime_report(f->rt, f->code, f->name, site_of(f->site),
-                         f->has_message ? f->message : NULL);
-    sys_free(f);
-}
-
-long weft_fail(long code, const char *fmt, ...)
-{
-    struct weft_task *t = w_current();
-    char text[512];
-    va_list ap;
-
-    if (!t || !w_is_error(code))
-        return code;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    w_task_note(t, w_failure_new(task_rt(t), code, t, text));
-    return code;
-}
-
-void w_task_note(struct weft_task *t, struct failure *f)
-{
-    t->flags |= TASK_NOTED;
-    if (t->failure) {
-        store_relaxed(&t->failure->collected, 1);
-        w_failure_unref(t->failure);
-    }
-    if (f)
-        store_relaxed(&f->collected, 1); /* only a note yet */
-    t->failure = f;
-}
-
-/* Makes of the note, if it is for this result, the way the task ended. */
-static struct failure *final_failure(struct weft_task *t, long result)
-{
-    struct failure *f = t->failure;
-
-    t->failure = NULL;
-    if (f && (f->code != result || f->site != t->site)) {
-        const char *text = f->code == result && f->has_message ? f->message
-                                                               : NULL;
-        struct failure *mine =
-            w_is_error(result) && result != -ECANCELED
-                ? w_failure_new(task_rt(t), result, t, text)
-                : NULL;
-        w_failure_unref(f);
-        f = mine;
-    } else if (!f && w_is_error(result) && result != -ECANCELED) {
-        f = w_failure_new(task_rt(t), result, t, NULL);
-        if (!f)
-            w_runtime_report(task_rt(t), result, t->name ? t->name : t->site,
-                             site_of(t->site), NULL);
-    }
-    if (f)
-        store_relaxed(&f->collected, result == -ECANCELED);
-    return f;
-}
+/* ---- end --------------------------------------------------------------- */
 
 static W_COLD void end_failures(struct weft_task *t, long result, bool handle)
 {
-    struct failure *f = final_failure(t, result), *next;
+    struct failure *f = w_failure_final(t, result), *next;
 
     if (t->family->group && w_is_error(result) && result != -ECANCELED)
-        (void)w_group_fail(t->family->group, result, f);
+        w_group_fail(t->family->group, result, f);
     if (handle)
         t->failure = f;
     else if (f)
         w_failure_unref(f);
+    if (t->flags & TASK_LOCALS)
+        w_locals_drop(t);
     t->flags &= ~(uint32_t)TASK_NOTED;
     for (f = t->group_failures; f; f = next) {
         next = f->next;
@@ -206,31 +110,29 @@ static W_COLD void end_failures(struct weft_task *t, long result, bool handle)
     }
 }
 
-/* ---- end --------------------------------------------------------------- */
+/* Under t's lock: those of weft_wait_error and the like that need not know of
+ * this end are taken out. */
+static void drop_undue(struct weft_task *t)
+{
+    list_each(n, &t->waiters) {
+        struct waiter *x = container_of(n, struct waiter, node);
+
+        if (x->task && x->value && !w_wait_set_due(x->value, t->result))
+            list_remove(n);
+    }
+}
 
 static void wake_joiners(struct weft_task *t)
 {
-    struct chain c = {0, 0, 0};
     struct list claimed;
-    struct list *n;
 
     if (!(or_acq_rel(&t->state, TASK_DONE) & TASK_AWAITED)) /* O1 */
         return;
-    list_init(&claimed);
     spin_lock(&t->lock);
-    while ((n = list_pop_front(&t->waiters))) {
-        struct waiter *x = container_of(n, struct waiter, node);
-        struct weft_task *who = x->task;
-
-        if (w_claim(who, x->epoch))
-            list_push_back(&claimed, &x->node);
-    }
+    drop_undue(t);
+    w_waiters_claim(&t->waiters, &claimed);
     spin_unlock(&t->lock);
-    /* A claimed waiter cannot leave its frame before it is queued. */
-    while ((n = list_pop_front(&claimed)))
-        w_ready_later(&c, container_of(n, struct waiter, node)->task);
-    if (c.n)
-        w_submit(task_rt(t), c);
+    w_waiters_ready(&claimed);
 }
 
 static void leave_family(struct weft_task *t)
@@ -254,6 +156,8 @@ void w_task_end(struct worker *w, struct weft_task *t, long result)
     if (handle) {
         t->result = result;
         wake_joiners(t);
+        if (g)
+            w_group_told(g, t);
     } else {
         if (flags & TASK_USED)
             task_wipe(t);
@@ -281,7 +185,7 @@ const char *weft_task_name(const weft_task *t)
 
 const char *weft_task_site(const weft_task *t)
 {
-    return site_of(t->site);
+    return t->site + strlen(t->site) + 1;
 }
 
 char *w_name_copy(const char *name)
@@ -321,11 +225,4 @@ int weft_task_done(const weft_task *t)
 long weft_task_result(const weft_task *t)
 {
     return task_is_done(t) ? t->result : -EAGAIN;
-}
-
-const char *weft_task_message(const weft_task *t)
-{
-    return task_is_done(t) && t->failure && t->failure->has_message
-               ? t->failure->message
-               : NULL;
 }

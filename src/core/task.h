@@ -50,6 +50,7 @@
 #define WEFT_CORE_TASK_H
 
 #include <string.h>
+#include <weft/scope.h>
 #include <weft/task.h>
 
 #include "base/atomic.h"
@@ -64,6 +65,9 @@ struct stack;
 struct scope;
 struct group;
 struct waiter;
+struct failure;
+struct defer;
+struct locals;
 
 enum {
     TASK_NEW = 1,
@@ -84,21 +88,6 @@ struct family {
     struct spin lock;
     struct list tasks;   /* L */
     struct group *group; /* I: NULL for detached tasks */
-};
-
-/* An error with its origin; shared by a task, its group and its joiners.
- * Reported to the handler when the last reference goes and nobody collected
- * it. */
-struct failure {
-    _Atomic uint32_t refs;
-    _Atomic uint32_t collected;
-    struct weft_runtime *rt;
-    struct failure *next; /* owner task's list of its groups' failures */
-    long code;
-    const char *site;
-    char name[32];
-    bool has_message;
-    char message[];
 };
 
 /* Tags of the legend: I set before sharing, T the running task (or who holds
@@ -133,10 +122,14 @@ struct weft_task {
     long result;                 /* T until DONE */
     void (*joining)(void *);     /* T: how to cancel what is joined inline */
     void *joined;                /* T */
+    struct weft_task *awaits;    /* T: whose end it waits for */
     struct weft_task *next_handle; /* L: group's */
     struct failure *failure;     /* T until DONE: note, then how it ended */
     struct failure *group_failures; /* T: of groups it left */
 
+    const char *_Atomic reason;  /* A: of the first weft_task_cancel_with */
+    struct defer *defers;        /* T: outside of all scopes */
+    struct locals *locals;       /* T until DONE */
     char *name;                  /* T: set by the user, or NULL */
     size_t stack_size;           /* I: own stack, or 0 */
 };
@@ -148,6 +141,8 @@ enum {
     TASK_LINKED = 4,        /* is in its family's list */
     TASK_NOTED = 8,         /* failure, group_failures or name are set */
     TASK_USED = 16,         /* more than the first line is not zero */
+    TASK_LOCALS = 32,       /* locals is set */
+    TASK_DEFERS = 64,       /* defers is set */
 };
 
 static inline struct weft_task *entry_task(w_entry e)

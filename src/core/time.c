@@ -59,16 +59,16 @@ int weft_sleep(int64_t ns)
 /* ---- callbacks --------------------------------------------------------- */
 
 /* Behind weft_timer. */
-struct callback {
+struct alarm {
     struct timer timer;
     weft_fn *fn;
     void *arg;
 };
-static_assert(sizeof(struct callback) <= sizeof(weft_timer), "weft_timer");
+static_assert(sizeof(struct alarm) <= sizeof(weft_timer), "weft_timer");
 
 static int64_t fire_callback(struct timer *t, struct worker *w, struct chain *c)
 {
-    struct callback *cb = container_of(t, struct callback, timer);
+    struct alarm *cb = container_of(t, struct alarm, timer);
     struct weft_task *task;
 
     if (load_acquire(&w->thread.rt->stopping))
@@ -82,7 +82,7 @@ static int64_t fire_callback(struct timer *t, struct worker *w, struct chain *c)
 
 int weft_timer_start(weft_timer *tp, int64_t when, weft_fn *fn, void *arg)
 {
-    struct callback *cb = (struct callback *)tp;
+    struct alarm *cb = (struct alarm *)tp;
     struct worker *w = w_worker();
 
     if (!w || !w->current)
@@ -97,5 +97,5 @@ int weft_timer_start(weft_timer *tp, int64_t when, weft_fn *fn, void *arg)
 
 int weft_timer_stop(weft_timer *tp)
 {
-    return w_timer_disarm(&((struct callback *)tp)->timer);
+    return w_timer_disarm(&((struct alarm *)tp)->timer);
 }

@@ -98,13 +98,12 @@ static void exceptions_give(struct cxa_globals mine)
         *__cxa_get_globals() = mine;
 }
 
-void w_switch_out(w_commit_fn *commit, void *arg)
+static void switch_to(w_entry e, w_commit_fn *commit, void *arg)
 {
     struct cxa_globals exceptions = exceptions_take();
     struct worker *w = w_worker();
     struct weft_task *t = w->current;
     struct stack *from = w->stack;
-    w_entry e = pick_direct(w);
     void *to;
 
     assert(!w->commit);
@@ -132,6 +131,25 @@ void w_switch_out(w_commit_fn *commit, void *arg)
     fiber_enter(&t->stack->fiber, NULL);
     run_commit(w_worker());
     exceptions_give(exceptions);
+}
+
+void w_switch_out(w_commit_fn *commit, void *arg)
+{
+    switch_to(pick_direct(w_worker()), commit, arg);
+}
+
+static void eager_commit(struct worker *w, struct weft_task *t, void *arg)
+{
+    (void)arg;
+    w_worker_ready(w, (w_entry)t);
+}
+
+bool w_switch_to_new(struct worker *w, struct weft_task *t)
+{
+    if (!w_can_suspend(w))
+        return false;
+    switch_to((w_entry)t | ENTRY_NEW, eager_commit, NULL);
+    return true;
 }
 
 static void yield_commit(struct worker *w, struct weft_task *t, void *arg)
@@ -172,7 +190,7 @@ void w_budget_spent(struct worker *w)
 {
     int64_t now;
 
-    if (w->budget != 0) {
+    if (w->budget != 0 && !out_of_turn(w, 2)) {
         now = sys_now();
         if (!w->run_start)
             w->run_start = now;
@@ -188,11 +206,16 @@ void w_budget_spent(struct worker *w)
 
 static long call(struct weft_task *t)
 {
+    long result;
+
     if (unlikely((load_acquire(&t->cancelled) ||
                   load_acquire(&t->family->cancelled)) &&
                  !(t->flags & TASK_RUN_CANCELLED)))
         return -ECANCELED;
-    return t->fn(t->arg);
+    result = t->fn(t->arg);
+    if (unlikely(t->flags & TASK_DEFERS))
+        w_defers_run(&t->defers);
+    return result;
 }
 
 static void run(struct worker *w, struct weft_task *t)

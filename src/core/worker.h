@@ -115,6 +115,10 @@ static inline struct weft_task *w_current(void)
 /* Leaves the running task's stack; returns when the task is resumed. */
 void w_switch_out(w_commit_fn *commit, void *arg);
 
+/* Starts t, new and queued nowhere, at once; the running task is next. False:
+ * there is no stack for that. */
+W_MUST_CHECK bool w_switch_to_new(struct worker *w, struct weft_task *t);
+
 /* False: no stack can be had for the loop to go on with. To be asked before a
  * wait is begun. */
 W_MUST_CHECK bool w_can_suspend(struct worker *w);
@@ -138,7 +142,7 @@ void w_notify(struct weft_runtime *rt, unsigned near);
 void w_budget_spent(struct worker *w);
 static inline void w_budget(struct worker *w)
 {
-    if (unlikely(--w->budget % 16 == 0))
+    if (unlikely(--w->budget % 16 == 0) || w_stress_one_in(32))
         w_budget_spent(w);
 }
 
@@ -210,10 +214,11 @@ static inline void w_group_child_end(struct worker *w, struct group *g)
     w->done++;
 }
 
-/* Replaces the running task's note on the error it may return. */
-void w_task_note(struct weft_task *t, struct failure *f);
-
 char *w_name_copy(const char *name);
+
+/* t starts with the locals of `from`, which has some. */
+void w_locals_inherit(struct weft_task *t, const struct weft_task *from);
+void w_locals_drop(struct weft_task *t);
 
 /* A new task, not yet queued; its state is the caller's to set. Any thread. */
 struct weft_task *w_task_alloc(struct weft_runtime *rt, struct worker *w);

@@ -280,11 +280,7 @@ static long serve_one(void *arg)
     sys_free(c);
     if (w_is_error(rc) && rc != -ECONNRESET && rc != -EPIPE &&
         rc != -ECANCELED && rc != -ETIMEDOUT)
-        w_runtime_report(task_rt(t), rc, weft_task_name(t), weft_task_site(t),
-                         t->failure && t->failure->code == rc &&
-                                 t->failure->has_message
-                             ? t->failure->message
-                             : NULL);
+        w_task_report(t, rc);
     w_task_note(t, NULL);
     return 0;
 }

@@ -4,7 +4,7 @@
  * An item goes straight to a waiting getter, and a getter's take makes room for
  * the first waiting putter under the same lock: nobody who comes later gets in
  * between. */
-#include <weft/sync.h>
+#include <weft/queue.h>
 
 #include "base/sys.h"
 #include "sync/waitq.h"
@@ -125,7 +125,7 @@ static int put_now(struct queue *q, void *item, struct weft_task **wake)
 
         x->value = item;
         x->status = 0;
-        if (w_claim(t, x->epoch)) {
+        if (w_claim_waiter(x)) {
             *wake = t;
             return 0;
         }
@@ -213,7 +213,7 @@ static int get_now(struct queue *q, void **item, struct weft_task **wake)
         void *theirs = x->value;
 
         x->status = 0;
-        if (w_claim(t, x->epoch)) {
+        if (w_claim_waiter(x)) {
             store_item(q, theirs);
             *wake = t;
             break;
@@ -292,7 +292,7 @@ static void refuse_all(struct list *from, struct list *claimed)
         struct waiter *x = container_of(n, struct waiter, node);
 
         x->status = -ESHUTDOWN;
-        if (w_claim(x->task, x->epoch))
+        if (w_claim_waiter(x))
             list_push_back(claimed, n);
     }
 }

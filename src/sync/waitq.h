@@ -34,10 +34,30 @@ static inline struct waiter *waitq_claim(struct list *q)
     while ((n = list_pop_front(q))) {
         struct waiter *x = container_of(n, struct waiter, node);
 
-        if (w_claim(x->task, x->epoch))
+        if (w_claim_waiter(x))
             return x;
     }
     return NULL;
+}
+
+/* Takes x out if it is still in. */
+static inline void waitq_withdraw(struct waiter *x, struct spin *lock)
+{
+    spin_lock(lock);
+    if (list_linked(&x->node))
+        list_remove(&x->node);
+    spin_unlock(lock);
+}
+
+/* Waits until whoever held the lock when the caller came has let go of it:
+ * they will not touch it any more. True. */
+static inline bool waitq_settle(struct spin *lock)
+{
+    if (unlikely(load_acquire(&lock->held))) {
+        spin_lock(lock);
+        spin_unlock(lock);
+    }
+    return true;
 }
 
 /* The wait of a registered node; 0 or the error of a cancelled wait, whose
@@ -47,10 +67,7 @@ static inline int waitq_wait(struct waiter *x, struct spin *lock,
 {
     if (likely(w_wait(x->task, why)))
         return 0;
-    spin_lock(lock);
-    if (list_linked(&x->node))
-        list_remove(&x->node);
-    spin_unlock(lock);
+    waitq_withdraw(x, lock);
     return w_cancel_error(x->task);
 }
 

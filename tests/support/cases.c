@@ -228,7 +228,7 @@ int64_t t_cpu_ns(void)
 
 /* ---- unhandled errors --------------------------------------------------- */
 
-void t_collect(const struct weft_unhandled *e, void *arg)
+void t_collect(const struct weft_error *e, void *arg)
 {
     struct t_errors *all = arg;
     int no = 0;

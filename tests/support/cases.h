@@ -121,7 +121,7 @@ struct t_errors {
 };
 
 /* A weft_unhandled_fn; arg is a zeroed struct t_errors. */
-void t_collect(const struct weft_unhandled *e, void *arg);
+void t_collect(const struct weft_error *e, void *arg);
 
 /* ---- a child process ---------------------------------------------------- */
 
