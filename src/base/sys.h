@@ -20,6 +20,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -80,6 +81,14 @@ static inline void sys_munmap(void *p, size_t n)
 static inline int sys_madvise(void *p, size_t n, int advice)
 {
     return SYS_RET(madvise(p, n, advice));
+}
+
+/* Is the page at p (of n bytes) in memory? */
+static inline bool sys_resident(void *p, size_t n)
+{
+    unsigned char in = 0;
+
+    return mincore(p, n, &in) == 0 && (in & 1);
 }
 
 static inline int sys_mprotect(void *p, size_t n, int prot)

@@ -2,6 +2,8 @@
 #include "core/group.h"
 
 #include "base/sys.h"
+#include "core/debugmode.h"
+#include "core/ready.h"
 #include "core/runtime.h"
 
 /* Errors of groups that were left, kept for a message asked for later. */
@@ -101,6 +103,8 @@ int weft_spawn_task_at(weft_group *gp, weft_fn *fn, void *arg,
         t->flags |= TASK_USED;
         state = TASK_APART;
     }
+    if (opts && opts->background)
+        state |= TASK_BACKGROUND;
     if (!out) {
         publish(g, w, t, TASK_RELEASED | state, opts && opts->eager);
         return 0;
@@ -368,6 +372,10 @@ static bool run_own_child(struct group *g)
     if (!e)
         return false;
     t = entry_task(e);
+    if (unlikely(load_relaxed(&t->state) & TASK_BACKGROUND)) {
+        w_background_put(w, e);
+        return true;
+    }
     if (!task_claim_entry(t)) {
         w_task_stale(t);
         return true;
@@ -435,14 +443,19 @@ static void join(struct group *g)
     while (!settle(g)) {
         int rc;
 
+        store_relaxed(&g->owner->joins, g);
         if (run_own_child(g))
             continue;
+        if (debugging())
+            w_debug_joins(g);
         rc = wait_children(g, cancellable);
         if (rc < 0) {
             note_cancel(g);
             cancellable = false; /* also when there was no stack to wait with */
         }
     }
+    if (load_relaxed(&g->owner->joins))
+        store_relaxed(&g->owner->joins, NULL);
 }
 
 long weft_group_wait(weft_group *gp)

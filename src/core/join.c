@@ -2,6 +2,7 @@
 /* Awaiting and cancelling single tasks. */
 #include "core/join.h"
 
+#include "core/debugmode.h"
 #include "core/group.h"
 #include "core/runtime.h"
 
@@ -40,7 +41,9 @@ static void run_child(struct weft_task *self, struct weft_task *t)
         w_run_inline(w_worker(), t);
         return;
     }
+    store_relaxed(&self->awaits, t);
     w_run_inline(w_worker(), t);
+    store_relaxed(&self->awaits, NULL);
     w_join_end(self);
 }
 
@@ -85,9 +88,12 @@ static int wait_done(struct weft_task *self, struct weft_task *t,
         w_wait_abort(self);
         return 0;
     }
-    self->awaits = t;
+    if (debugging())
+        w_debug_waits(self, t);
+    else
+        store_relaxed(&self->awaits, t);
     woken = w_wait(self, "task");
-    self->awaits = NULL;
+    store_relaxed(&self->awaits, NULL);
     if (woken)
         return 0;
     w_task_withdraw(t, &x);

@@ -11,6 +11,7 @@
 
 #include "base/sys.h"
 #include "core/backtrace.h"
+#include "core/interrupt.h"
 #include "core/runtime.h"
 
 #define PERIOD (5 * WEFT_MS)
@@ -103,7 +104,7 @@ static void rest(struct weft_runtime *rt)
 {
     store_seq_cst(&rt->monitor_asleep, 1);
     while (idle_all_asleep(&rt->idle) && load_seq_cst(&rt->monitor_asleep) &&
-           !load_acquire(&rt->monitor_stop))
+           !load_acquire(&rt->monitor_stop) && !w_interrupt_news())
         (void)sys_futex_wait(&rt->monitor_asleep, 1, -1);
     store_seq_cst(&rt->monitor_asleep, 0);
 }
@@ -128,6 +129,7 @@ static void *monitor(void *arg)
         }
         for (unsigned i = 0; i < rt->n_workers; i++)
             check(rt, &rt->workers[i], &w[i], now);
+        w_interrupt_look(rt);
         (void)sys_futex_wait(&rt->monitor_stop, 0, PERIOD);
     }
     return NULL;

@@ -112,6 +112,17 @@ w_entry w_ready_take_shared(struct worker *w)
     return e;
 }
 
+void w_background_put(struct worker *w, w_entry e)
+{
+    struct chain c = {e, e, 1};
+
+    *entry_link(e) = 0;
+    if (inject_looks_empty(&w->thread.rt->background))
+        w->background_at = w->look_at;
+    w_inject_push(&w->thread.rt->background, c);
+    w_notify(w->thread.rt, w->index);
+}
+
 bool w_worker_take_entry(struct worker *w, struct weft_task *t)
 {
     w_entry e = (w_entry)t | ENTRY_NEW, seen;

@@ -50,6 +50,9 @@ w_entry w_ready_take_shared(struct worker *w);
 /* From the loop, which will run one of them itself. */
 void w_ready_submit(struct worker *w, struct chain c);
 
+/* Puts e off until nothing else is ready. */
+void w_background_put(struct worker *w, w_entry e);
+
 /* What the loop runs next; sleeps while there is nothing. 0: the runtime
  * ends. */
 w_entry w_pick(struct worker *w);

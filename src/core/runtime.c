@@ -16,6 +16,8 @@
 #include <stdio.h>
 
 #include "base/sys.h"
+#include "core/debugmode.h"
+#include "core/interrupt.h"
 
 /* ---- fork -------------------------------------------------------------- */
 
@@ -83,6 +85,8 @@ void w_roots_cancel(struct weft_runtime *rt)
 
 static void fill_options(struct weft_options *o, struct topo *topo)
 {
+    const char *env = getenv("WEFT_DEBUG");
+
     if (!o->workers)
         o->workers = w_topo_default_workers(topo);
     if (!o->executor_threads)
@@ -99,6 +103,8 @@ static void fill_options(struct weft_options *o, struct topo *topo)
         o->slow_task = 100 * WEFT_MS;
     if (!o->grace)
         o->grace = 5 * WEFT_SEC;
+    if (env && *env && strcmp(env, "0") != 0)
+        o->debug = 1;
 }
 
 /* Growing a process's fd table stalls threads for milliseconds later. */
@@ -229,8 +235,10 @@ static int open_parts(struct weft_runtime *rt)
     rt->n_workers = rt->opts.workers;
     idle_open(&rt->idle, rt->n_workers);
     w_inject_open(&rt->inject);
+    w_inject_open(&rt->background);
     w_stack_pool_open(&rt->stacks, rt->opts.stack_size, rt->opts.stack_limit,
                       w_worker_loop);
+    rt->stacks.keep = rt->opts.debug; /* else the deepest page might be lost */
     w_slab_open(&rt->foreign, rt);
     rt->on_unhandled = rt->opts.on_unhandled;
     rt->unhandled_arg = rt->opts.unhandled_arg;
@@ -276,6 +284,7 @@ int weft_runtime_open(weft_runtime **out, const struct weft_options *opts)
         free_runtime(rt);
         return rc;
     }
+    w_debug_open(rt);
     *out = rt;
     return 0;
 }
@@ -493,6 +502,7 @@ int weft_runtime_close(weft_runtime *rt)
     if (!quiet)
         left = stragglers(rt);
     abandon_calls(rt);
+    w_debug_close(rt);
     w_fault_close();
     free_runtime(rt);
     return left;
@@ -500,13 +510,17 @@ int weft_runtime_close(weft_runtime *rt)
 
 long weft_run_with(const struct weft_options *opts, weft_fn *fn, void *arg)
 {
+    struct interrupt it = {fn, arg};
     weft_runtime *rt;
     long result;
     int rc = weft_runtime_open(&rt, opts);
 
     if (rc < 0)
         return rc;
-    result = weft_runtime_call(rt, fn, arg);
+    if (opts && opts->signals)
+        result = weft_runtime_call(rt, fn, arg);
+    else
+        result = weft_runtime_call(rt, w_interrupt_run, &it);
     (void)weft_runtime_close(rt);
     return result;
 }

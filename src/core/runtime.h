@@ -33,6 +33,7 @@ struct weft_runtime {
 
     struct idle idle;
     struct inject inject;
+    struct inject background; /* tasks that let all others go first */
     struct stack_pool stacks;
     struct cell_table cells;
 

@@ -13,6 +13,7 @@
 #define NAP_MAX (100 * WEFT_US)
 #define EXPIRE_MIN 16u
 #define SPARE_TASKS 1024u
+#define BACKGROUND_NS (10 * WEFT_MS)
 #define SPARE_NS (100 * WEFT_MS)
 
 /* ---- looking around ---------------------------------------------------- */
@@ -94,7 +95,8 @@ static void look(struct worker *w)
 
 static bool work_visible(struct weft_runtime *rt)
 {
-    if (!inject_looks_empty(&rt->inject))
+    if (!inject_looks_empty(&rt->inject) ||
+        !inject_looks_empty(&rt->background))
         return true;
     for (unsigned i = 0; i < rt->n_workers; i++)
         if (!runq_looks_empty(&rt->workers[i].runq))
@@ -298,6 +300,31 @@ static void park(struct worker *w)
     give_spare(w, w->look_at);
 }
 
+/* The oldest task that was put off; its turn has come. */
+static w_entry take_background(struct worker *w, int64_t now)
+{
+    struct inject *q = &w->thread.rt->background;
+    struct chain c;
+    w_entry e;
+
+    if (inject_looks_empty(q))
+        return 0;
+    c = w_inject_take(q, 1);
+    e = c.first;
+    if (!e)
+        return 0;
+    c.first = *entry_link(e);
+    if (--c.n) {
+        w_inject_push(q, c);
+        w_notify(w->thread.rt, w->index);
+    }
+    w->background_turn = true;
+    w->background_at = now;
+    w->budget = BUDGET;
+    w->run_start = 0;
+    return e;
+}
+
 /* 0: the runtime ends. */
 w_entry w_pick(struct worker *w)
 {
@@ -311,8 +338,13 @@ w_entry w_pick(struct worker *w)
     for (;;) {
         if (unlikely(load_relaxed(&rt->exiting)))
             return 0;
-        if (unlikely(--w->picks == 0))
+        if (unlikely(--w->picks == 0)) {
             look(w);
+            if (unlikely(!inject_looks_empty(&rt->background)) &&
+                w->look_at - w->background_at > BACKGROUND_NS &&
+                (e = take_background(w, w->look_at)))
+                break;
+        }
         if (unlikely(--w->inject_left == 0) && (e = w_ready_take_shared(w)))
             break;
         if (out_of_turn(w, 8) && (e = search(w)))
@@ -323,6 +355,8 @@ w_entry w_pick(struct worker *w)
         if (!runq_looks_empty(&w->runq) || slot_full(&w->slot))
             continue; /* an owner that was waiting for its children */
         if (rt->n_workers > 1 && (e = search(w)))
+            break;
+        if ((e = take_background(w, w->look_at)))
             break;
         park(w);
     }

@@ -252,7 +252,7 @@ void w_stack_trim(struct stack_pool *p)
 {
     bool whole = true, spare;
 
-    if (!spin_trylock(&p->trimming))
+    if (p->keep || !spin_trylock(&p->trimming))
         return;
     spin_lock(&p->lock);
     spare = p->low > STACK_WARM_MAX;
@@ -304,4 +304,29 @@ void w_stack_single_free(struct stack_pool *p, struct stack *s)
     sys_munmap(base, (size_t)(s->top - base));
     sys_free(s);
     sub_relaxed(&p->handed, 1);
+}
+
+/* Resident bytes from the top downwards. */
+static size_t touched(const struct stack *s)
+{
+    size_t page = 4096, n = 0;
+
+    while (n < (size_t)(s->top - s->limit) &&
+           sys_resident(s->top - n - page, page))
+        n += page;
+    return n;
+}
+
+size_t w_stack_deepest(struct stack_pool *p)
+{
+    size_t deepest = 0;
+
+    for (struct stack_map *m = p->maps; m; m = m->next)
+        for (unsigned i = 0; i < m->used; i++) {
+            size_t n = m->stacks[i].opened ? touched(&m->stacks[i]) : 0;
+
+            if (n > deepest)
+                deepest = n;
+        }
+    return deepest;
 }

@@ -59,6 +59,7 @@ struct stack_pool {
     _Atomic unsigned guards; /* mprotect guards so far */
     _Atomic(enum guard_kind) guard;
     struct stack_map *maps; /* L */
+    bool keep;            /* I: trims nothing */
     _Atomic size_t handed; /* in use or in a worker's cache */
 };
 
@@ -87,6 +88,10 @@ static inline bool stack_pool_is_rich(struct stack_pool *p)
 /* Now and then by somebody idle: gives pages of warm stacks back to the kernel
  * if that many were not needed since the last call. */
 void w_stack_trim(struct stack_pool *p);
+
+/* The most bytes that any stack of the pool had touched, in whole pages; what
+ * was trimmed is forgotten. When nobody uses the pool. */
+size_t w_stack_deepest(struct stack_pool *p);
 
 /* A stack of `size` bytes in a mapping of its own. */
 struct stack *w_stack_single(struct stack_pool *p, size_t size);

@@ -79,6 +79,7 @@ enum {
     TASK_LIVE = 64, /* for those who look through the slabs */
     TASK_AWAITED = 128, /* its list of waiters may hold some */
     TASK_APART = 256,   /* has a stack size of its own; never changes */
+    TASK_BACKGROUND = 512, /* others first; never changes */
 };
 
 /* Tasks that are cancelled together: a group's children, or the detached tasks
@@ -122,7 +123,8 @@ struct weft_task {
     long result;                 /* T until DONE */
     void (*joining)(void *);     /* T: how to cancel what is joined inline */
     void *joined;                /* T */
-    struct weft_task *awaits;    /* T: whose end it waits for */
+    _Atomic(struct weft_task *) awaits; /* T: who must do something first */
+    _Atomic(struct group *) joins; /* T: whose children it waits for */
     struct weft_task *next_handle; /* L: group's */
     struct failure *failure;     /* T until DONE: note, then how it ended */
     struct failure *group_failures; /* T: of groups it left */

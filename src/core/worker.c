@@ -113,7 +113,8 @@ static void switch_to(w_entry e, w_commit_fn *commit, void *arg)
     t->stack = from;
     COUNT(w->switches);
     w_worker_flush(w);
-    if (e && !(e & ENTRY_NEW)) {
+    if (e && !(e & ENTRY_NEW) &&
+        likely(!(load_relaxed(&entry_task(e)->state) & TASK_BACKGROUND))) {
         struct weft_task *n = entry_task(e);
 
         set_running(w, n);
@@ -291,6 +292,12 @@ static void run_entry(struct worker *w, w_entry e)
 {
     struct weft_task *t = entry_task(e);
 
+    if (unlikely(load_relaxed(&t->state) & TASK_BACKGROUND) &&
+        !w->background_turn) {
+        w_background_put(w, e);
+        return;
+    }
+    w->background_turn = false;
     if (e & ENTRY_NEW) {
         if (!task_claim_entry(t))
             w_task_stale(t);

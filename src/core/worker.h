@@ -44,6 +44,8 @@ struct worker {
     unsigned inject_every;
     bool searching;
     struct weft_task *start; /* claimed; the next loop runs it */
+    bool background_turn; /* of what was picked last */
+    int64_t background_at; /* clock at the last such turn */
     int64_t run_start;    /* clock at the task's first budget check, or 0 */
     int64_t look_at;      /* clock at the last look */
     unsigned looked_picks;

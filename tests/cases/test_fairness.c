@@ -191,7 +191,113 @@ static void a_task_of_many_quick_operations_lets_others_run(void **state)
     assert_int_equal(t_run(n, among_counters, &n), 0);
 }
 
+/* ---- background ----------------------------------------------------------- */
+
+struct shift {
+    atomic_int busy; /* normal tasks that have not ended */
+    atomic_int turns;
+    atomic_int early;
+    atomic_int stop;
+};
+
+static long behind(void *arg)
+{
+    struct shift *s = arg;
+
+    for (int i = 0; i < 5; i++) {
+        if (atomic_load(&s->busy))
+            atomic_fetch_add(&s->early, 1);
+        atomic_fetch_add(&s->turns, 1);
+        t_equal(weft_yield(), 0);
+    }
+    return 0;
+}
+
+static long ahead(void *arg)
+{
+    struct shift *s = arg;
+
+    for (int i = 0; i < 20; i++)
+        t_equal(weft_yield(), 0);
+    atomic_fetch_sub(&s->busy, 1);
+    return 0;
+}
+
+static long background(void *arg)
+{
+    struct weft_task_options o = {.background = 1};
+    int in_order = 0;
+    weft_group g;
+
+    (void)arg;
+    for (int round = 0; round < 20; round++) {
+        struct shift s = {.busy = 20};
+
+        weft_with_group(&g) {
+            for (int i = 0; i < 3; i++)
+                t_equal(weft_spawn_with(&g, behind, &s, &o, NULL), 0);
+            for (int i = 0; i < 20; i++)
+                t_equal(weft_spawn(&g, ahead, &s), 0);
+        }
+        t_equal(atomic_load(&s.turns), 15);
+        in_order += !atomic_load(&s.early);
+    }
+    /* They get a turn after 10 ms, which a loaded machine can take. */
+    t_check(in_order >= 10);
+    return 0;
+}
+
+static void background_tasks_let_all_others_go_first(void **state)
+{
+    (void)state;
+    assert_int_equal(t_run(1, background, NULL), 0);
+}
+
+static long greedy(void *arg)
+{
+    struct shift *s = arg;
+
+    while (!atomic_load(&s->stop))
+        t_equal(weft_yield(), 0);
+    return 0;
+}
+
+static long takes_turns(void *arg)
+{
+    struct shift *s = arg;
+
+    for (int i = 0; i < 3; i++) {
+        atomic_fetch_add(&s->turns, 1);
+        t_equal(weft_yield(), 0);
+    }
+    atomic_store(&s->stop, 1);
+    return 0;
+}
+
+static long not_starved(void *arg)
+{
+    struct weft_task_options o = {.background = 1};
+    struct shift s = {0};
+    weft_group g;
+
+    (void)arg;
+    weft_with_group(&g) {
+        for (int i = 0; i < 8; i++)
+            t_equal(weft_spawn(&g, greedy, &s), 0);
+        t_equal(weft_spawn_with(&g, takes_turns, &s, &o, NULL), 0);
+    }
+    t_equal(atomic_load(&s.turns), 3);
+    return 0;
+}
+
+static void background_tasks_do_not_starve(void **state)
+{
+    assert_int_equal(t_run(t_workers(state), not_starved, NULL), 0);
+}
+
 static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(background_tasks_let_all_others_go_first),
+    T_EACH(background_tasks_do_not_starve),
     T_WITH_(events_and_timers_of_a_busy_worker_are_stolen, 2, "2 workers"),
     T_WITH_(events_and_timers_of_a_busy_worker_are_stolen, 4, "4 workers"),
     T_EACH(a_task_of_many_quick_operations_lets_others_run),

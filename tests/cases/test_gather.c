@@ -464,25 +464,20 @@ static void callbacks_run_when_the_task_has_ended(void **state)
     assert_int_equal(t_run(t_workers(state), on_done, NULL), 0);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        T_EACH(gather_keeps_the_order_of_results),
-        T_EACH(gather_ends_with_the_first_error_and_cancels_the_rest),
-        T_EACH(gather_collect_cancels_nobody),
-        T_EACH(a_cancelled_gather_cancels_its_calls),
-        T_EACH(the_same_task_twice_is_waited_for_once_and_told_twice),
-        T_EACH(gather_of_thousands),
-        T_EACH(a_race_is_won_by_the_first_success),
-        T_EACH(wait_for_one_and_for_all),
-        T_EACH(wait_for_an_error_ignores_the_cancelled),
-        T_EACH(waiting_for_hundreds_loses_none),
-        T_EACH(next_tells_of_children_in_the_order_of_their_ends),
-        T_EACH(next_goes_on_after_a_deadline_and_a_failure),
-        T_EACH(next_racing_time_outs_loses_no_child),
-        T_EACH(callbacks_run_when_the_task_has_ended),
-    };
-
-    t_setup();
-    return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);
-}
+static const struct CMUnitTest tests[] = {
+    T_EACH(gather_keeps_the_order_of_results),
+    T_EACH(gather_ends_with_the_first_error_and_cancels_the_rest),
+    T_EACH(gather_collect_cancels_nobody),
+    T_EACH(a_cancelled_gather_cancels_its_calls),
+    T_EACH(the_same_task_twice_is_waited_for_once_and_told_twice),
+    T_EACH(gather_of_thousands),
+    T_EACH(a_race_is_won_by_the_first_success),
+    T_EACH(wait_for_one_and_for_all),
+    T_EACH(wait_for_an_error_ignores_the_cancelled),
+    T_EACH(waiting_for_hundreds_loses_none),
+    T_EACH(next_tells_of_children_in_the_order_of_their_ends),
+    T_EACH(next_goes_on_after_a_deadline_and_a_failure),
+    T_EACH(next_racing_time_outs_loses_no_child),
+    T_EACH(callbacks_run_when_the_task_has_ended),
+};
+T_MAIN(tests)
