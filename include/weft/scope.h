@@ -28,7 +28,7 @@ extern "C" {
 
 #define WEFT_SCOPE_(enter)                                                     \
     for (weft_scope WEFT_GLUE(weft_s_, __LINE__)                               \
-             __attribute__((cleanup(weft_scope_cleanup_))) = {{0}},            \
+             __attribute__((cleanup(weft_scope_cleanup_))),                    \
              *WEFT_GLUE(weft_once_, __LINE__) = (enter);                       \
          WEFT_GLUE(weft_once_, __LINE__);                                      \
          WEFT_GLUE(weft_once_, __LINE__) = NULL)

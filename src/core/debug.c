@@ -113,7 +113,7 @@ static void visit_one(struct weft_task *t, void *arg)
     char name[32], site[128], other[32], other_site[128];
     uint32_t state = load_acquire(&t->state);
     const char *why = reason(t);
-    struct weft_task *a = load_relaxed(&t->awaits);
+    struct weft_task *a = waits_for_task(t);
     struct weft_task_info info = {.task = t, .name = name, .site = site};
 
     if (v->enough || (state & (TASK_FREE | TASK_DONE)))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The graph of who waits for whom is the tasks' own `awaits` (the holder of the
- * mutex, the task that is awaited) and `joins` (a group's owner). In debug mode
- * edges are added under one lock and each new one is followed: so the edge that
+/* The graph of who waits for whom is the tasks' own `waits_for`: the holder of a
+ * mutex, the task that is awaited, the group that is joined. In debug mode edges
+ * are added under one lock and each new one is followed: so the edge that
  * closes a circle finds it. */
 #include "core/debugmode.h"
 
@@ -29,11 +29,11 @@ static bool is_below(const struct weft_task *t, const struct group *g)
 static struct weft_task *step(const struct weft_task *x,
                               const struct weft_task *t)
 {
-    const struct group *g = load_relaxed(&x->joins);
+    const struct group *g = waits_for_group(x);
 
     if (g && is_below(t, g))
         return (struct weft_task *)(uintptr_t)t;
-    return load_relaxed(&x->awaits);
+    return waits_for_task(x);
 }
 
 static void print_step(const char *what, const struct weft_task *x)
@@ -72,7 +72,7 @@ static bool closes_a_circle(const struct weft_task *t)
 void w_debug_waits(struct weft_task *t, struct weft_task *other)
 {
     spin_lock(&graph_lock);
-    store_relaxed(&t->awaits, other);
+    store_relaxed(&t->waits_for, (uintptr_t)other);
     if (closes_a_circle(t))
         report(t);
     spin_unlock(&graph_lock);
@@ -81,7 +81,7 @@ void w_debug_waits(struct weft_task *t, struct weft_task *other)
 void w_debug_waited(struct weft_task *t)
 {
     spin_lock(&graph_lock);
-    store_relaxed(&t->awaits, NULL);
+    store_relaxed(&t->waits_for, 0);
     spin_unlock(&graph_lock);
 }
 
@@ -93,7 +93,7 @@ void w_debug_joins(struct group *g)
         list_each(n, &g->family.tasks) {
             struct weft_task *c = container_of(n, struct weft_task, sibling);
 
-            if (load_relaxed(&c->awaits) && closes_a_circle(c)) {
+            if (load_relaxed(&c->waits_for) && closes_a_circle(c)) {
                 report(c);
                 break;
             }

@@ -155,9 +155,8 @@ void w_group_children_end(struct group *g, uint32_t n)
             w_ready(owner);
 }
 
-static void cancel(void *arg)
+void w_group_cancel_now(struct group *g)
 {
-    struct group *g = arg;
     struct chain c = {0, 0, 0};
 
     store_release(&g->owner->attention, 1);
@@ -199,7 +198,7 @@ void w_group_fail(struct group *g, long code, struct failure *f)
         store_relaxed(&g->reason, "a task of the group failed");
     spin_unlock(&g->family.lock);
     if (first)
-        cancel(g);
+        w_group_cancel_now(g);
 }
 
 void weft_group_cancel_with(weft_group *gp, const char *reason)
@@ -211,7 +210,7 @@ void weft_group_cancel_with(weft_group *gp, const char *reason)
         return;
     if (cas_acq_rel(&g->error, &none, -ECANCELED))
         store_relaxed(&g->reason, reason);
-    cancel(g);
+    w_group_cancel_now(g);
 }
 
 void weft_group_cancel(weft_group *g)
@@ -239,12 +238,12 @@ void w_group_told(struct group *g, struct weft_task *t)
             w_ready(g->owner);
 }
 
-/* The stack that children pushed, the oldest first; or NULL. */
-static struct weft_task *take_ended(struct group *g)
+/* What children pushed goes behind what was taken before, the oldest first. */
+void w_group_take_ended(struct group *g)
 {
     uintptr_t all = swap_acquire(&g->ended, 0); /* O2 */
     struct weft_task *t = (struct weft_task *)(all & ~ENDED_WAITING);
-    struct weft_task *oldest = NULL;
+    struct weft_task *oldest = NULL, *newest = t;
 
     while (t) {
         struct weft_task *below = (struct weft_task *)(void *)t->sibling.next;
@@ -253,7 +252,13 @@ static struct weft_task *take_ended(struct group *g)
         oldest = t;
         t = below;
     }
-    return oldest;
+    if (!oldest)
+        return;
+    if (g->next)
+        g->next_last->sibling.next = (struct list *)(void *)oldest;
+    else
+        g->next = oldest;
+    g->next_last = newest;
 }
 
 static int wait_ended(struct group *g)
@@ -294,7 +299,7 @@ int weft_group_next(weft_group *gp, weft_task **out)
     w_budget(w_worker());
     rc = w_cancel_error(g->owner);
     while (rc == 0 && !g->next) {
-        g->next = take_ended(g);
+        w_group_take_ended(g);
         if (g->next)
             break;
         if (all_told(g))
@@ -317,7 +322,10 @@ weft_group *weft_group_enter(weft_group *gp)
     struct group *g = G(gp);
     struct weft_task *t = w_current();
 
-    memset(g, 0, sizeof *g);
+    store_relaxed(&g->pending, 0);
+    memset(&g->spawned, 0,
+           offsetof(struct group, scope) - offsetof(struct group, spawned));
+    memset(&g->rt, 0, sizeof *g - offsetof(struct group, rt));
     if (!t)
         return NULL;
     g->rt = task_rt(t);
@@ -353,7 +361,7 @@ static void note_cancel(struct group *g)
 
     if (rc) {
         (void)cas_acq_rel(&g->error, &none, rc);
-        cancel(g);
+        w_group_cancel_now(g);
     }
 }
 
@@ -380,7 +388,7 @@ static bool run_own_child(struct group *g)
         w_task_stale(t);
         return true;
     }
-    if (w_join_begin(g->owner, cancel, g) < 0) {
+    if (w_join_begin(g->owner, (uintptr_t)g | WAITS_FOR_GROUP) < 0) {
         /* The child sees that itself when it starts or waits. */
         note_cancel(g);
         w_run_inline(w, t);
@@ -443,19 +451,18 @@ static void join(struct group *g)
     while (!settle(g)) {
         int rc;
 
-        store_relaxed(&g->owner->joins, g);
         if (run_own_child(g))
             continue;
+        store_relaxed(&g->owner->waits_for, (uintptr_t)g | WAITS_FOR_GROUP);
         if (debugging())
             w_debug_joins(g);
         rc = wait_children(g, cancellable);
+        store_relaxed(&g->owner->waits_for, 0);
         if (rc < 0) {
             note_cancel(g);
             cancellable = false; /* also when there was no stack to wait with */
         }
     }
-    if (load_relaxed(&g->owner->joins))
-        store_relaxed(&g->owner->joins, NULL);
 }
 
 long weft_group_wait(weft_group *gp)

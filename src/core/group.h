@@ -53,25 +53,25 @@ struct group {
     uint32_t spawned;            /* T: by the owner, not yet in pending */
     bool open;                   /* T: entered and not left */
     bool block_ended;            /* T: control fell off the block's end */
+    bool collect;                /* T: before spawns: no failure cancels */
+    uint32_t n_handles;          /* T: in `handles` */
+    uint32_t told;               /* T: children handed out */
     struct weft_task *handles;   /* T: of tasks that the owner spawned */
+    struct weft_task *next, *next_last; /* T: ended, oldest first */
     struct scope scope;          /* T: of the owner */
 
     struct weft_runtime *rt;     /* I */
     struct weft_task *owner;     /* I */
     struct failure *failure;     /* L: the first error; others hang on it */
     struct failure *suppressed;  /* L: the last of those */
-    uint32_t n_suppressed;       /* L */
-    bool collect;                /* T: before spawns: no failure cancels */
+    _Atomic long error;          /* A: the first error's code */
     const char *_Atomic reason;  /* A: of the first canceller, or NULL */
     _Atomic uintptr_t ended;     /* A: stack of children that have ended */
-    struct weft_task *next;      /* T: taken from it, oldest first */
     _Atomic uint64_t next_epoch; /* T: the owner's wait for the next */
-    uint32_t n_handles;          /* T: in `handles` */
-    uint32_t n_others;           /* L: in `others` */
-    uint32_t told;               /* T: children handed out */
-    _Atomic long error;          /* A: the first error's code */
     struct family family;        /* the children */
     struct weft_task *others;    /* L: family.lock: handles given to others */
+    uint32_t n_others;           /* L: in `others` */
+    uint32_t n_suppressed;       /* L */
 };
 static_assert(offsetof(struct group, rt) - offsetof(struct group, spawned) >=
                   64 + sizeof(uint32_t),
@@ -85,8 +85,26 @@ w_entry w_worker_take_child(struct worker *w, struct group *g);
 void w_group_children_end(struct group *g, uint32_t n);
 
 /* A child with a handle has ended: tells who waits for the next one. Before the
- * child's end is counted. */
+ * child's end is counted. The second: the owner itself has run it. */
 void w_group_told(struct group *g, struct weft_task *t);
+static inline void w_group_told_owner(struct group *g, struct weft_task *t);
+
+void w_group_take_ended(struct group *g);
+
+static inline void w_group_told_owner(struct group *g, struct weft_task *t)
+{
+    if (unlikely(load_relaxed(&g->ended) != 0))
+        w_group_take_ended(g); /* those ended before */
+    t->sibling.next = NULL;
+    if (g->next)
+        g->next_last->sibling.next = (struct list *)(void *)t;
+    else
+        g->next = t;
+    g->next_last = t;
+}
+
+/* Cancels the children and the owner's block. */
+void w_group_cancel_now(struct group *g);
 
 /* A child failed: keeps the first error and cancels the rest; keeps some of
  * those that follow. f may be NULL; references are the group's own. */

@@ -6,9 +6,8 @@
 #include "core/group.h"
 #include "core/runtime.h"
 
-static void cancel_child(void *arg)
+void w_task_cancel_now(struct weft_task *t)
 {
-    struct weft_task *t = arg;
     struct chain c = {0, 0, 0};
 
     w_task_cancel(t, &c);
@@ -23,7 +22,7 @@ int weft_task_cancel_with(weft_task *t, const char *reason)
     if (!task_is_done(t)) {
         if (reason)
             (void)cas_relaxed(&t->reason, &none, reason);
-        cancel_child(t);
+        w_task_cancel_now(t);
     }
     return 0;
 }
@@ -36,14 +35,12 @@ int weft_task_cancel(weft_task *t)
 /* t was claimed by us: nobody else will run it. */
 static void run_child(struct weft_task *self, struct weft_task *t)
 {
-    if (w_join_begin(self, cancel_child, t) < 0) {
-        cancel_child(t);
+    if (w_join_begin(self, (uintptr_t)t) < 0) {
+        w_task_cancel_now(t);
         w_run_inline(w_worker(), t);
         return;
     }
-    store_relaxed(&self->awaits, t);
     w_run_inline(w_worker(), t);
-    store_relaxed(&self->awaits, NULL);
     w_join_end(self);
 }
 
@@ -91,9 +88,9 @@ static int wait_done(struct weft_task *self, struct weft_task *t,
     if (debugging())
         w_debug_waits(self, t);
     else
-        store_relaxed(&self->awaits, t);
+        store_relaxed(&self->waits_for, (uintptr_t)t);
     woken = w_wait(self, "task");
-    store_relaxed(&self->awaits, NULL);
+    store_relaxed(&self->waits_for, 0);
     if (woken)
         return 0;
     w_task_withdraw(t, &x);
@@ -125,7 +122,7 @@ long weft_await(weft_task *t)
 
         if (rc) {
             if (rc != -ENOMEM)
-                cancel_child(t);
+                w_task_cancel_now(t);
             while (!task_is_done(t))
                 (void)wait_done(self, t, false);
         }

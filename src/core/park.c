@@ -152,6 +152,16 @@ static bool effective(uint64_t x, unsigned depth)
     return !shield || (shield != SHIELD_ALL && depth > shield);
 }
 
+static void cancel_joined(struct weft_task *t)
+{
+    struct group *g = waits_for_group(t);
+
+    if (g)
+        w_group_cancel_now(g);
+    else
+        w_task_cancel_now(waits_for_task(t));
+}
+
 void w_cancel_wait(struct weft_task *t, unsigned depth, struct chain *c)
 {
     uint64_t x = load_seq_cst(&t->wait); /* D1 */
@@ -177,7 +187,7 @@ void w_cancel_wait(struct weft_task *t, unsigned depth, struct chain *c)
         if (to == WAIT_CLAIMED) {
             w_chain_add(c, (w_entry)t);
         } else if (to == WAIT_JOIN_BUSY) {
-            t->joining(t->joined);
+            cancel_joined(t);
             store_release(&t->wait, wait_set_state(x, WAIT_JOINING));
         }
         return;
@@ -198,15 +208,14 @@ void w_inspect_end(struct weft_task *t)
                   wait_set_state(load_relaxed(&t->wait), WAIT_PARKED));
 }
 
-int w_join_begin(struct weft_task *t, void (*cancel)(void *), void *obj)
+int w_join_begin(struct weft_task *t, uintptr_t waits_for)
 {
     int rc;
 
     /* A canceller of the family must find a task that is buried so. */
     if (unlikely(!(t->flags & TASK_LINKED)))
         join_family(t);
-    t->joining = cancel;
-    t->joined = obj;
+    store_relaxed(&t->waits_for, waits_for);
     (void)wait_open(t, t->shield, WAIT_JOINING);
     rc = w_cancel_error(t); /* D1 */
     if (unlikely(rc))
@@ -221,9 +230,10 @@ void w_join_end(struct weft_task *t)
 
     for (;;) {
         if (WAIT_STATE(x) == WAIT_JOINING) {
-            if (cas_acq_rel(&t->wait, &x, wait_set_state(x, WAIT_IDLE)))
-                return;
-            continue;
+            if (!cas_acq_rel(&t->wait, &x, wait_set_state(x, WAIT_IDLE)))
+                continue;
+            store_relaxed(&t->waits_for, 0); /* no canceller reads it now */
+            return;
         }
         assert(WAIT_STATE(x) == WAIT_JOIN_BUSY);
         if (++n & 63)

@@ -145,10 +145,10 @@ static inline void w_cancel_fence(void)
 /* 0, or what a waiting call of the running task t must return now. */
 static inline int w_cancel_error(struct weft_task *t);
 
-/* While t runs a child on its own stack. `cancel(obj)` is called by a canceller
- * of t, under no lock of t's. Returns as w_wait_begin. */
-W_MUST_CHECK int w_join_begin(struct weft_task *t, void (*cancel)(void *),
-                              void *obj);
+/* While t runs on its own stack the task it awaits, or a child of the group it
+ * joins (as in waits_for); a canceller of t cancels that, under no lock of t's.
+ * Returns as w_wait_begin. */
+W_MUST_CHECK int w_join_begin(struct weft_task *t, uintptr_t waits_for);
 void w_join_end(struct weft_task *t);
 
 /* Any thread: holds t where it is parked while its stack is read; short. False:

@@ -55,6 +55,9 @@ static inline void scope_run_defers(struct scope *s)
  * keeps t from being freed. */
 void w_task_cancel(struct weft_task *t, struct chain *c);
 
+/* w_task_cancel, and wakes it. */
+void w_task_cancel_now(struct weft_task *t);
+
 /* Marks the family and all its members that ever suspended. */
 void w_family_cancel(struct family *f, struct chain *c);
 

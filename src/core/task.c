@@ -156,8 +156,12 @@ void w_task_end(struct worker *w, struct weft_task *t, long result)
     if (handle) {
         t->result = result;
         wake_joiners(t);
-        if (g)
-            w_group_told(g, t);
+        if (likely(g)) {
+            if (w->current == g->owner)
+                w_group_told_owner(g, t);
+            else
+                w_group_told(g, t);
+        }
     } else {
         if (flags & TASK_USED)
             task_wipe(t);

@@ -109,7 +109,10 @@ struct weft_task {
     _Atomic uint32_t cancelled;  /* A: weft_task_cancel */
     uint32_t flags;              /* T */
 
-    void *sp;                    /* T */
+    union {
+        void *sp;                /* T */
+        size_t stack_size;       /* I of an APART task until it starts */
+    };
     struct stack *stack;         /* T */
     struct scope *scope;         /* T: innermost */
     w_entry link;                /* chain link of its plain entry */
@@ -121,10 +124,7 @@ struct weft_task {
 
     struct list waiters;         /* L: nodes of who awaits it */
     long result;                 /* T until DONE */
-    void (*joining)(void *);     /* T: how to cancel what is joined inline */
-    void *joined;                /* T */
-    _Atomic(struct weft_task *) awaits; /* T: who must do something first */
-    _Atomic(struct group *) joins; /* T: whose children it waits for */
+    _Atomic uintptr_t waits_for; /* T: a task, or a group | WAITS_FOR_GROUP */
     struct weft_task *next_handle; /* L: group's */
     struct failure *failure;     /* T until DONE: note, then how it ended */
     struct failure *group_failures; /* T: of groups it left */
@@ -133,7 +133,6 @@ struct weft_task {
     struct defer *defers;        /* T: outside of all scopes */
     struct locals *locals;       /* T until DONE */
     char *name;                  /* T: set by the user, or NULL */
-    size_t stack_size;           /* I: own stack, or 0 */
 };
 static_assert(offsetof(struct weft_task, sp) == 64, "one line");
 
@@ -146,6 +145,22 @@ enum {
     TASK_LOCALS = 32,       /* locals is set */
     TASK_DEFERS = 64,       /* defers is set */
 };
+
+#define WAITS_FOR_GROUP ((uintptr_t)1) /* for its children */
+
+static inline struct weft_task *waits_for_task(const struct weft_task *t)
+{
+    uintptr_t x = load_relaxed(&t->waits_for);
+
+    return x & WAITS_FOR_GROUP ? NULL : (struct weft_task *)x;
+}
+
+static inline struct group *waits_for_group(const struct weft_task *t)
+{
+    uintptr_t x = load_relaxed(&t->waits_for);
+
+    return x & WAITS_FOR_GROUP ? (struct group *)(x - WAITS_FOR_GROUP) : NULL;
+}
 
 static inline struct weft_task *entry_task(w_entry e)
 {

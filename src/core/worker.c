@@ -98,10 +98,10 @@ static void exceptions_give(struct cxa_globals mine)
         *__cxa_get_globals() = mine;
 }
 
-static void switch_to(w_entry e, w_commit_fn *commit, void *arg)
+static inline void switch_to(struct worker *w, w_entry e, w_commit_fn *commit,
+                             void *arg)
 {
     struct cxa_globals exceptions = exceptions_take();
-    struct worker *w = w_worker();
     struct weft_task *t = w->current;
     struct stack *from = w->stack;
     void *to;
@@ -136,7 +136,9 @@ static void switch_to(w_entry e, w_commit_fn *commit, void *arg)
 
 void w_switch_out(w_commit_fn *commit, void *arg)
 {
-    switch_to(pick_direct(w_worker()), commit, arg);
+    struct worker *w = w_worker();
+
+    switch_to(w, pick_direct(w), commit, arg);
 }
 
 static void eager_commit(struct worker *w, struct weft_task *t, void *arg)
@@ -149,7 +151,7 @@ bool w_switch_to_new(struct worker *w, struct weft_task *t)
 {
     if (!w_can_suspend(w))
         return false;
-    switch_to((w_entry)t | ENTRY_NEW, eager_commit, NULL);
+    switch_to(w, (w_entry)t | ENTRY_NEW, eager_commit, NULL);
     return true;
 }
 
@@ -292,12 +294,13 @@ static void run_entry(struct worker *w, w_entry e)
 {
     struct weft_task *t = entry_task(e);
 
-    if (unlikely(load_relaxed(&t->state) & TASK_BACKGROUND) &&
-        !w->background_turn) {
-        w_background_put(w, e);
-        return;
+    if (unlikely(load_relaxed(&t->state) & TASK_BACKGROUND)) {
+        if (!w->background_turn) {
+            w_background_put(w, e);
+            return;
+        }
+        w->background_turn = false;
     }
-    w->background_turn = false;
     if (e & ENTRY_NEW) {
         if (!task_claim_entry(t))
             w_task_stale(t);
