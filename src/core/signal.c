@@ -72,6 +72,13 @@ static void pass_on(int sig, siginfo_t *info, void *context)
             ((void (*)(int))fn)(sig);
         return;
     }
+    if (sig == SIGCHLD || sig == SIGCONT || sig == SIGWINCH)
+        return;
+    /* A process that goes on must not lose the handler of a new watcher. */
+    if (sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU) {
+        (void)raise(SIGSTOP);
+        return;
+    }
     /* Blocked here, so it comes when the handler has returned. */
     (void)sigaction(sig, &dfl, NULL);
     (void)raise(sig);

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* What the condition asks of a mutex. */
+#ifndef WEFT_SYNC_MUTEX_H
+#define WEFT_SYNC_MUTEX_H
+
+#include <weft/sync.h>
+
+#include "core/task.h"
+
+/* Does the running task t hold m? */
+bool w_mutex_is_held_by(const weft_mutex *m, const struct weft_task *t);
+
+/* Takes m, which the running task t does not hold, whatever is cancelled. */
+void w_mutex_lock_shielded(weft_mutex *m, struct weft_task *t);
+
+#endif
