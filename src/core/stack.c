@@ -309,12 +309,12 @@ void w_stack_single_free(struct stack_pool *p, struct stack *s)
 /* Resident bytes from the top downwards. */
 static size_t touched(const struct stack *s)
 {
-    size_t page = 4096, n = 0;
+    uintptr_t page = 4096, top = (uintptr_t)s->top + page - 1;
+    uintptr_t p = top &= ~(page - 1);
 
-    while (n < (size_t)(s->top - s->limit) &&
-           sys_resident(s->top - n - page, page))
-        n += page;
-    return n;
+    while (p > (uintptr_t)s->limit && sys_resident((void *)(p - page), page))
+        p -= page;
+    return top - p;
 }
 
 size_t w_stack_deepest(struct stack_pool *p)

@@ -197,7 +197,7 @@ static long messages(void *arg)
     expect_message(succeeds_after_all, 0, NULL);
     expect_message(fails_at_length, -EIO, "xxxxxxxx");
     expect_message(nothing, 0, NULL);
-    expect_message(hands_up, -EIO, NULL);
+    expect_message(hands_up, -EIO, "the last");
     t_equal(weft_fail(5, "no error"), 5);
     t_equal(weft_fail(0, "no error"), 0);
     return 0;
