@@ -46,8 +46,8 @@ WEFT_API WEFT_MUST_CHECK int weft_depot_take(weft_depot *d, void **resource);
 WEFT_API void weft_depot_give(weft_depot *d, void *resource);
 WEFT_API void weft_depot_drop(weft_depot *d, void *resource);
 
-/* The block runs with v, a T *, lent from d, and is skipped if none can be had.
- * Task. */
+/* The block runs with v, a T *, lent from d, and is skipped if none can be had
+ * (or it is NULL). Task. */
 #define weft_with_depot(d, T, v)                                               \
     for (struct weft_lease WEFT_GLUE(weft_l_, __LINE__)                        \
              WEFT_CLEANUP(weft_lease_leave_) = weft_lease_enter_(d);           \
@@ -174,8 +174,8 @@ enum weft_restart {
 struct weft_supervisor_options {
     const char *name; /* of its task; "supervisor" */
     enum weft_restart restart;
-    unsigned max;     /* restarts within `within`, then it gives up; 3 */
-    int64_t within;   /* ns; 5 s */
+    unsigned max;   /* restarts within `within`, then it gives up; 3 */
+    int64_t within; /* ns; 5 s */
     /* Is told of each failure before the restart, in the supervisor's task. */
     void (*on_failure)(weft_actor *a, long error, void *arg);
     void *arg;
@@ -280,17 +280,18 @@ WEFT_API WEFT_MUST_CHECK int weft_pipeline_put(weft_pipeline *p, void *item);
  * is through), -EPIPE (p has failed), -ECANCELED, -ETIMEDOUT. */
 WEFT_API WEFT_MUST_CHECK int weft_pipeline_get(weft_pipeline *p, void **item);
 
-/* No more input; what is inside goes through. Never waits. Any thread. */
+/* No more input, also from a source; what is inside goes through. Never waits.
+ * Any thread. */
 WEFT_API void weft_pipeline_finish(weft_pipeline *p);
 
 /* Ends p with -ECANCELED; what is inside is dropped. Never waits. Any
  * thread. */
 WEFT_API void weft_pipeline_cancel(weft_pipeline *p);
 
-/* Finishes p, waits until all is through (results that nobody got are dropped),
- * frees p. Nobody may use it any more. Returns 0 or p's first error: what was
- * in flight then was dropped. If the caller is cancelled so is p, and its end
- * is still waited for. Task. */
+/* Finishes p (but a source is let come to its end), waits until all is through
+ * (results that nobody got are dropped), frees p. Nobody may use it any more.
+ * Returns 0 or p's first error: what was in flight then was dropped. If the
+ * caller is cancelled so is p, and its end is still waited for. Task. */
 WEFT_API WEFT_MUST_CHECK long weft_pipeline_close(weft_pipeline *p);
 
 #ifdef __cplusplus

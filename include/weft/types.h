@@ -58,10 +58,10 @@ typedef struct weft_pipeline weft_pipeline;
 
 /* Value objects: yours, opaque, valid when zeroed. */
 typedef struct weft_scope {
-    uint64_t opaque[16];
+    uint64_t opaque[14];
 } weft_scope;
 typedef struct weft_group {
-    uint64_t opaque[48];
+    uint64_t opaque[40];
 } weft_group;
 typedef struct weft_timer {
     uint64_t opaque[12];

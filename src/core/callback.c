@@ -19,7 +19,7 @@ int w_callback_arm(struct callback *cb, weft_fn *fn, void *arg)
     cb->fn = fn;
     cb->arg = arg;
     store_relaxed(&cb->timer.home, NULL);
-    store_relaxed(&cb->armed, CALLBACK_WAITS);
+    store_relaxed(&cb->armed, CALLBACK_FIRES); /* until it is linked */
     return 0;
 }
 

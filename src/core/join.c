@@ -54,6 +54,8 @@ bool w_task_enroll(struct weft_task *t, struct waiter *x)
     done = or_acq_rel(&t->state, TASK_AWAITED) & TASK_DONE; /* O1 */
     if (done)
         list_remove(&x->node);
+    else
+        callback_linked(x);
     spin_unlock(&t->lock);
     return done;
 }

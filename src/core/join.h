@@ -42,7 +42,8 @@ struct callback {
 static_assert(sizeof(struct callback) <= sizeof(weft_callback),
               "weft_callback");
 
-/* Of the running task; 0, -EPERM, -EBUSY. Then the caller links cb->x.node. */
+/* Of the running task; 0, -EPERM, -EBUSY. Then the caller links cb->x, or fires
+ * it at once. */
 W_MUST_CHECK int w_callback_arm(struct callback *cb, weft_fn *fn, void *arg);
 
 /* Unlinked, under no lock; cb may be gone afterwards. Any thread. */
@@ -53,6 +54,14 @@ void w_callback_fire(struct callback *cb);
  * *claimed. After unlocking: readies or fires those. */
 void w_waiters_claim(struct list *waiters, struct list *claimed);
 void w_waiters_ready(struct list *claimed);
+
+/* Under the object's lock: x was linked there. */
+static inline void callback_linked(struct waiter *x)
+{
+    if (unlikely(!x->task))
+        store_relaxed(&container_of(x, struct callback, x)->armed,
+                      CALLBACK_WAITS);
+}
 
 /* Under the object's lock: takes cb out again; false if it was not in. */
 static inline W_MUST_CHECK bool callback_take(struct callback *cb)

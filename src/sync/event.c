@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Event: a flag that tasks wait for. */
-#include <weft/sync.h>
-
+/* Event: a flag that tasks wait for.
+ *
+ * The flag is read without the lock, and who finds it set may free the event.
+ * So a reader also looks at the lock: its taking comes before the flag's store,
+ * and a reader who sees it free has seen the setter's last access. */
+#include "core/join.h"
+#include "sync/select.h"
 #include "sync/waitq.h"
 
 struct event {
@@ -16,31 +20,16 @@ static struct event *E(const weft_event *e)
     return (struct event *)(uintptr_t)e;
 }
 
-/* Claimed waiters cannot leave their frames before they are queued, so their
- * nodes can still be walked after the lock is gone. */
 void weft_event_set(weft_event *ep)
 {
     struct event *e = E(ep);
-    struct wakes k = {0};
     struct list claimed;
-    struct waiter *x;
-    struct list *n;
 
-    list_init(&claimed);
     spin_lock(&e->lock);
     store_release(&e->set, 1);
-    while ((x = waitq_claim(&e->waiters)))
-        list_push_back(&claimed, &x->node);
+    w_waiters_claim(&e->waiters, &claimed);
     spin_unlock(&e->lock);
-    while ((n = list_pop_front(&claimed))) {
-        struct weft_task *t = container_of(n, struct waiter, node)->task;
-
-        if (k.rt != task_rt(t))
-            wakes_flush(&k);
-        k.rt = task_rt(t);
-        w_ready_later(&k.chain, t);
-    }
-    wakes_flush(&k);
+    w_waiters_ready(&claimed);
 }
 
 void weft_event_clear(weft_event *ep)
@@ -52,9 +41,34 @@ void weft_event_clear(weft_event *ep)
     spin_unlock(&e->lock);
 }
 
+static bool is_set(struct event *e)
+{
+    return load_acquire(&e->set) && waitq_settle(&e->lock);
+}
+
 int weft_event_is_set(const weft_event *e)
 {
-    return (int)load_acquire(&E(e)->set);
+    return is_set(E(e));
+}
+
+bool w_event_enroll(weft_event *ep, struct waiter *x)
+{
+    struct event *e = E(ep);
+    bool set;
+
+    spin_lock(&e->lock);
+    set = load_relaxed(&e->set);
+    if (!set) {
+        list_lazy_init(&e->waiters);
+        list_push_back(&e->waiters, &x->node);
+    }
+    spin_unlock(&e->lock);
+    return set;
+}
+
+void w_event_withdraw(weft_event *e, struct waiter *x)
+{
+    waitq_withdraw(x, &E(e)->lock);
 }
 
 int weft_event_wait(weft_event *ep)
@@ -67,19 +81,14 @@ int weft_event_wait(weft_event *ep)
     if (unlikely(!x.task))
         return -EPERM;
     w_budget(w);
-    if (load_acquire(&e->set))
+    if (is_set(e))
         return w_cancel_error(x.task);
     rc = w_wait_begin(x.task, &x.epoch);
     if (rc)
         return rc;
-    spin_lock(&e->lock);
-    if (load_relaxed(&e->set)) {
-        spin_unlock(&e->lock);
+    if (w_event_enroll(ep, &x)) {
         w_wait_abort(x.task);
         return 0;
     }
-    list_lazy_init(&e->waiters);
-    list_push_back(&e->waiters, &x.node);
-    spin_unlock(&e->lock);
     return waitq_wait(&x, &e->lock, "event");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The event: set, clear, wait. */
-#include "support/cases.h"
+#include "races.h"
 
 #include <pthread.h>
 
@@ -170,12 +170,110 @@ static void a_waiter_that_gave_up_does_not_keep_others_from_waking(void **state)
     assert_int_equal(t_run(t_workers(state), cancel_waiters, &p), 0);
 }
 
+static void sets_it(void *e)
+{
+    weft_event_set(e);
+}
+
+struct one {
+    weft_event *e;
+    atomic_int *near;
+    int rc;
+};
+
+static long waits_once(void *arg)
+{
+    struct one *o = arg;
+
+    atomic_fetch_add(o->near, 1);
+    o->rc = weft_event_wait(o->e);
+    return 0;
+}
+
+static long race_cancels(void *arg)
+{
+    long rounds = *(long *)arg;
+
+    race_rounds(v, i, rounds)
+    {
+        weft_event e = {{0}};
+        atomic_int near = 0;
+        struct one o[2] = {{&e, &near, 1}, {&e, &near, 1}};
+        int rc = 1;
+        weft_task *first;
+        weft_group g;
+
+        weft_with_group(&g) {
+            t_equal(weft_spawn_task(&g, waits_once, &o[0], &first), 0);
+            t_equal(weft_spawn(&g, waits_once, &o[1]), 0);
+            race_let_in(&near, 2);
+            if (i % 2) {
+                race(v, sets_it, &e, race_cancel, first, i);
+            } else {
+                race_start(v, sets_it, &e, i * 7919 % 512 * 40);
+                weft_with_timeout(i % 51 * WEFT_US)
+                    rc = weft_event_wait(&e);
+                race_finish(v);
+                t_check(rc == 0 || rc == -ETIMEDOUT);
+                t_equal(weft_event_wait(&e), 0);
+            }
+        }
+        t_check(o[0].rc == 0 || (i % 2 && o[0].rc == -ECANCELED));
+        t_equal(o[1].rc, 0);
+    }
+    return 0;
+}
+
+static void cancels_and_timeouts_that_race_it_lose_no_waiter(void **state)
+{
+    long rounds = t_scale(1200);
+
+    assert_int_equal(t_run(t_workers(state), race_cancels, &rounds), 0);
+}
+
+static void waits_and_frees(void *e)
+{
+    t_equal(weft_event_wait(e), 0);
+    race_overwrite(e, sizeof(weft_event));
+}
+
+static void looks_and_frees(void *e)
+{
+    for (long i = 1; !weft_event_is_set(e); i++)
+        if (i % 1024 == 0)
+            t_equal(weft_yield(), 0);
+    race_overwrite(e, sizeof(weft_event));
+}
+
+static long free_at_once(void *arg)
+{
+    long rounds = *(long *)arg;
+
+    race_rounds(v, i, rounds)
+    {
+        weft_event e = {{0}};
+
+        race(v, sets_it, &e, i % 4 < 3 ? looks_and_frees : waits_and_frees, &e,
+             i);
+    }
+    return 0;
+}
+
+static void who_sees_it_set_may_free_it(void **state)
+{
+    long rounds = t_scale(1200);
+
+    assert_int_equal(t_run(t_workers(state), free_at_once, &rounds), 0);
+}
+
 static const struct CMUnitTest tests[] = {
     T_EACH(set_wakes_all_present_and_future_waiters),
     T_EACH(a_clear_does_not_put_the_woken_back_to_sleep),
     T_EACH(a_foreign_thread_may_set_it),
     T_EACH(no_wakeup_is_lost),
     T_EACH(a_waiter_that_gave_up_does_not_keep_others_from_waking),
+    T_EACH(cancels_and_timeouts_that_race_it_lose_no_waiter),
+    T_EACH(who_sees_it_set_may_free_it),
 };
 
 T_MAIN(tests)

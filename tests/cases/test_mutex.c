@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The mutex: cases 27-29. */
-#include "support/cases.h"
+#include "races.h"
 
 #include <pthread.h>
 
@@ -252,6 +252,163 @@ static void cancels_that_race_grants_lose_no_lock(void **state)
     assert_int_equal(t_run(t_workers(state), cancel_racing, &c), 0);
 }
 
+static void unlocks(void *m)
+{
+    t_equal(weft_mutex_unlock(m), 0);
+}
+
+static void locks_and_unlocks(void *m)
+{
+    t_equal(weft_mutex_lock(m), 0);
+    t_equal(weft_mutex_unlock(m), 0);
+}
+
+struct near_waiter {
+    struct waiter w;
+    atomic_int *near;
+};
+
+static long comes_near(void *arg)
+{
+    struct near_waiter *n = arg;
+
+    atomic_fetch_add(n->near, 1);
+    return tries_it(&n->w);
+}
+
+/* The unlock and the cancel of the first who waits meet; a newcomer too. */
+static long cancel_as_granted(void *arg)
+{
+    long rounds = *(long *)arg;
+
+    race_rounds(v, i, rounds)
+    {
+        weft_mutex m = {{0}};
+        atomic_int near = 0;
+        struct near_waiter n[2] = {{{&m, 1}, &near}, {{&m, 1}, &near}};
+        bool two = i / 2 % 2;
+        weft_task *first;
+        weft_group g;
+
+        weft_with_group(&g) {
+            t_equal(weft_mutex_lock(&m), 0);
+            t_equal(weft_spawn_task(&g, comes_near, &n[0], &first), 0);
+            if (two)
+                t_equal(weft_spawn(&g, comes_near, &n[1]), 0);
+            race_let_in(&near, two ? 2 : 1);
+            race(v, unlocks, &m, race_cancel, first, i);
+            if (i / 4 % 2)
+                locks_and_unlocks(&m);
+        }
+        t_check(n[0].w.rc == 0 || n[0].w.rc == -ECANCELED);
+        t_equal(n[1].w.rc, two ? 0 : 1);
+        t_check(!weft_mutex_locked(&m));
+    }
+    return 0;
+}
+
+static void a_cancel_exactly_as_it_is_granted_loses_no_lock(void **state)
+{
+    long rounds = t_scale(1200);
+
+    assert_int_equal(t_run(t_workers(state), cancel_as_granted, &rounds), 0);
+}
+
+static long locks_in_time(void *arg)
+{
+    struct counter *c = arg;
+
+    for (long i = 0; i < c->rounds; i++) {
+        int rc = 1;
+
+        weft_with_timeout((i * 13 + (long)(intptr_t)&rc / 4096) % 51 * WEFT_US)
+            rc = weft_mutex_lock(&c->m);
+        if (rc == 0) {
+            t_equal(++c->inside, 1);
+            c->value++;
+            if (i % 8 == 0)
+                t_equal(weft_yield(), 0);
+            c->inside--;
+            t_equal(weft_mutex_unlock(&c->m), 0);
+        } else {
+            t_equal(rc, -ETIMEDOUT);
+        }
+    }
+    return 0;
+}
+
+static long time_out(void *arg)
+{
+    struct counter *c = arg;
+    weft_group g;
+
+    weft_with_group(&g)
+        for (int i = 0; i < TASKS; i++)
+            t_equal(weft_spawn(&g, locks_in_time, c), 0);
+    t_check(c->value > 0);
+    t_check(!weft_mutex_locked(&c->m));
+    t_equal(weft_mutex_trylock(&c->m), 0);
+    t_equal(weft_mutex_unlock(&c->m), 0);
+    return 0;
+}
+
+static void timeouts_that_race_grants_lose_no_lock(void **state)
+{
+    struct counter c = {.rounds = t_scale(1000)};
+
+    assert_int_equal(t_run(t_workers(state), time_out, &c), 0);
+}
+
+static void takes_and_frees(void *arg)
+{
+    weft_mutex *m = arg;
+
+    for (long i = 1; weft_mutex_trylock(m) == -EAGAIN; i++)
+        if (i % 1024 == 0)
+            t_equal(weft_yield(), 0);
+    t_equal(weft_mutex_unlock(m), 0);
+    race_overwrite(m, sizeof *m);
+}
+
+static long gives_up(void *arg)
+{
+    weft_with_timeout(20 * WEFT_US)
+        t_equal(weft_mutex_lock(arg), -ETIMEDOUT);
+    return 0;
+}
+
+/* Half the rounds have a waiter that has given up, whom the unlock looks for
+ * in vain. */
+static long free_at_once(void *arg)
+{
+    long rounds = *(long *)arg;
+
+    race_rounds(v, i, rounds)
+    {
+        weft_mutex m = {{0}};
+        weft_group g;
+
+        weft_with_group(&g) {
+            weft_task *t;
+
+            t_equal(weft_mutex_lock(&m), 0);
+            if (i % 2) {
+                t_equal(weft_spawn_task(&g, gives_up, &m, &t), 0);
+                t_equal(weft_await(t), 0);
+            }
+            race(v, unlocks, &m, takes_and_frees, &m, i / 2 * 2);
+        }
+    }
+    return 0;
+}
+
+static void the_next_holder_may_free_it(void **state)
+{
+    long rounds = t_scale(600);
+
+    assert_int_equal(t_run(t_workers(state), free_at_once, &rounds), 0);
+}
+
 static long cancel_all(void *arg)
 {
     weft_mutex m = {{0}};
@@ -380,6 +537,9 @@ static const struct CMUnitTest tests[] = {
     T_EACH(bargers_cannot_starve_a_waiter),
     T_EACH(a_cancelled_first_waiter_is_passed_over),
     T_EACH(cancels_that_race_grants_lose_no_lock),
+    T_EACH(a_cancel_exactly_as_it_is_granted_loses_no_lock),
+    T_EACH(timeouts_that_race_grants_lose_no_lock),
+    T_EACH(the_next_holder_may_free_it),
     T_EACH(when_all_waiters_are_cancelled_the_lock_is_free),
     T_EACH(unlock_by_a_stranger_and_relock_are_refused),
     T_EACH(a_block_unlocks_however_it_is_left),
