@@ -38,8 +38,9 @@ struct weft_pool_options {
 
 /* Threads apart from the runtime's own, started on demand: a database driver
  * that wants one thread, work that must not queue behind other work. *p is
- * yours until weft_pool_close; opts may be NULL and is copied. Task. 0,
- * -ENOMEM, -EPERM, -EINVAL. ThreadPoolExecutor */
+ * yours until weft_pool_close, which must come before the runtime ends; opts may
+ * be NULL and is copied. Task. 0, -ENOMEM, -EPERM, -EINVAL (a negative time).
+ * ThreadPoolExecutor */
 WEFT_API WEFT_MUST_CHECK int weft_pool_open(weft_pool **p,
                                             const struct weft_pool_options *opts);
 

@@ -159,10 +159,11 @@ WEFT_API int weft_stream_watch_result(const weft_stream *s);
 /* While a signal is waited for or watched its default action is off; the former
  * action comes back with the last watcher's end. Each watcher is told of each
  * signal; like the kernel's, one that comes again before it was taken counts
- * once. Not SIGKILL, SIGSTOP, nor those of faults. */
+ * once. The workers' threads block signals: send them to the process (kill),
+ * not to a task's thread (raise). Not SIGKILL, SIGSTOP, nor those of faults. */
 
 /* Waits for one of the n signals; returns its number. Task. -EINVAL,
- * -ECANCELED, -ETIMEDOUT, -EMFILE. add_signal_handler */
+ * -ECANCELED, -ETIMEDOUT, -EMFILE (also: 1024 watchers). add_signal_handler */
 WEFT_API WEFT_MUST_CHECK int weft_signal_wait(const int *signals, size_t n);
 
 /* Watches n signals: none is missed between two calls of weft_signals_next. *s

@@ -35,11 +35,15 @@ static struct exec *open_exec(struct weft_runtime *rt)
 {
     const struct weft_options *o = &rt->opts;
     struct pool_options compute = {.name = "weft-executor",
+                                   .why = "weft-executor",
                                    .max = o->executor_threads,
                                    .keepalive = -1,
-                                   .nice = o->executor_nice,
-                                   .bind = true};
+                                   .nice = o->executor_nice > 0
+                                               ? o->executor_nice
+                                               : 0,
+                                   .bind = rt->pinned};
     struct pool_options blocking = {.name = "weft-blocking",
+                                    .why = "weft-blocking",
                                     .max = o->blocking_threads,
                                     .keepalive = o->blocking_keepalive};
     struct exec *x = sys_calloc(1, sizeof *x);

@@ -32,6 +32,8 @@ struct pool {
     unsigned started;          /* L: threads ever */
     struct pool_thread *dead;  /* L: to be joined */
     bool closing;              /* L */
+    struct weft_task *closer;  /* L: waits for the last thread to leave */
+    uint64_t closer_epoch;     /* L */
     _Atomic uint32_t bell;     /* futex: rung once for each thread to wake */
     _Atomic uint32_t gone;     /* futex: threads that left */
     _Atomic uint64_t n_jobs;
@@ -98,16 +100,23 @@ static void set_up(struct pool_thread *me)
 
     w_thread_set(&me->thread);
     (void)pthread_setname_np(pthread_self(), p->opts.name);
-    if (p->opts.nice > 0)
+    if (p->opts.nice)
         (void)sys_setpriority(sys_gettid(), p->opts.nice);
-    if (p->places && p->rt->pinned)
+    if (p->places)
         (void)w_topo_bind(p->rt->topo, &p->places[me->index % p->opts.max]);
+}
+
+/* Under the lock. */
+static bool all_gone(struct pool *p)
+{
+    return load_seq_cst(&p->gone) == p->started;
 }
 
 static void *thread_main(void *arg)
 {
     struct pool_thread *me = arg;
     struct pool *p = me->pool;
+    struct weft_task *closer = NULL;
 
     set_up(me);
     spin_lock(&p->lock);
@@ -130,7 +139,11 @@ static void *thread_main(void *arg)
     p->dead = me;
     add_seq_cst(&p->gone, 1);
     sys_futex_wake(&p->gone, INT_MAX);
+    if (p->closer && all_gone(p) && w_claim(p->closer, p->closer_epoch))
+        closer = p->closer;
     spin_unlock(&p->lock);
+    if (closer)
+        w_ready(closer);
     return NULL;
 }
 
@@ -230,7 +243,7 @@ long w_pool_call(struct pool *p, struct weft_task *t, weft_fn *fn, void *arg)
         w_wait_abort(t);
         return rc;
     }
-    if (likely(w_wait(t, p->opts.name)))
+    if (likely(w_wait(t, p->opts.why)))
         return j.result;
     return give_up(p, &j);
 }
@@ -259,19 +272,49 @@ int w_pool_open(struct pool **out, struct weft_runtime *rt,
     return 0;
 }
 
-void w_pool_close(struct pool *p)
+/* Under the lock, which it lets go of. */
+static void begin_close(struct pool *p)
 {
-    spin_lock(&p->lock);
     p->closing = true;
     add_relaxed(&p->bell, 1);
     spin_unlock(&p->lock);
     sys_futex_wake(&p->bell, INT_MAX);
+}
+
+void w_pool_drain(struct pool *p, struct weft_task *t)
+{
+    uint64_t epoch = w_wait_begin_shielded(t);
+
+    spin_lock(&p->lock);
+    if (all_gone(p)) {
+        spin_unlock(&p->lock);
+        w_wait_abort(t);
+        return;
+    }
+    p->closer = t;
+    p->closer_epoch = epoch;
+    begin_close(p);
+    (void)!w_wait(t, "end of a pool");
+}
+
+bool w_pool_is_here(struct pool *p)
+{
+    struct thread *self = w_thread();
+
+    return self && self->kind == THREAD_POOL &&
+           container_of(self, struct pool_thread, thread)->pool == p;
+}
+
+void w_pool_close(struct pool *p)
+{
+    spin_lock(&p->lock);
+    begin_close(p);
     for (;;) {
         uint32_t seen = load_seq_cst(&p->gone);
         bool over;
 
         spin_lock(&p->lock);
-        over = seen == p->started;
+        over = all_gone(p);
         spin_unlock(&p->lock);
         if (over)
             break;

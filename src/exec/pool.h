@@ -13,10 +13,11 @@
 #include "core/runtime.h"
 
 struct pool_options {
-    const char *name;  /* of the threads; static */
+    const char *name;  /* of the threads; lives as long as the pool */
+    const char *why;   /* what a caller waits for; static */
     unsigned max;      /* threads */
     int64_t keepalive; /* ns; < 0: they stay */
-    int nice;          /* added to the threads' weight; <= 0: none */
+    int nice;          /* the threads' weight; 0: the creator's */
     bool bind;         /* one core each */
 };
 
@@ -24,11 +25,16 @@ struct pool;
 
 int w_pool_open(struct pool **p, struct weft_runtime *rt,
                 const struct pool_options *opts);
-/* Runs what is queued to its end, joins the threads. */
+/* Runs what is queued to its end, joins the threads. Blocks. */
 void w_pool_close(struct pool *p);
+/* The running task t waits until w_pool_close need not. */
+void w_pool_drain(struct pool *p, struct weft_task *t);
 
 /* The running task t waits until fn(arg) has run on p. */
 long w_pool_call(struct pool *p, struct weft_task *t, weft_fn *fn, void *arg);
+
+/* Is the caller a thread of p? */
+bool w_pool_is_here(struct pool *p);
 
 unsigned w_pool_threads(struct pool *p);
 uint64_t w_pool_jobs(struct pool *p);
