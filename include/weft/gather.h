@@ -67,7 +67,8 @@ WEFT_API WEFT_MUST_CHECK long weft_wait_error(weft_task *const *tasks,
 
 /* ---- futures ------------------------------------------------------------ */
 
-/* A result that somebody will set, once; valid when zeroed. Value >= 0, or a
+/* A result that somebody will set, once; valid when zeroed; it may be freed once
+ * all who wait for it have returned. Value >= 0, or a
  * negated errno for an error. Wakes all who wait. Any thread; never waits.
  * 0, -EALREADY (it was set or cancelled). Future.set_result, set_exception */
 WEFT_API int weft_future_set(weft_future *f, long value);

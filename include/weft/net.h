@@ -74,7 +74,8 @@ typedef long weft_handler(weft_stream *s, void *arg);
  * when l was closed. serve_forever */
 WEFT_API long weft_serve(weft_listener *l, weft_handler *handler, void *arg);
 
-/* Stops listening and frees l; an accept on it gets -EBADF. Task. */
+/* Stops listening and frees l; an accept or weft_serve that waits on it ends,
+ * no new one may start. Task. */
 WEFT_API void weft_listener_close(weft_listener *l);
 
 /* ---- streams ----------------------------------------------------------- */

@@ -29,7 +29,8 @@ extern "C" {
 #define WEFT_SCOPE_(enter)                                                     \
     for (weft_scope WEFT_GLUE(weft_s_, __LINE__)                               \
              __attribute__((cleanup(weft_scope_cleanup_))),                    \
-             *WEFT_GLUE(weft_once_, __LINE__) = (enter);                       \
+             *WEFT_GLUE(weft_once_, __LINE__) =                                \
+                 ((void)(enter), &WEFT_GLUE(weft_s_, __LINE__));               \
          WEFT_GLUE(weft_once_, __LINE__);                                      \
          WEFT_GLUE(weft_once_, __LINE__) = NULL)
 
@@ -58,8 +59,9 @@ WEFT_API int weft_scope_expired(const weft_scope *s);
 
 /* Cancels the block of s, which is no shield, until it is left. reason: NULL,
  * or a string that outlives the task (a literal, as a rule), which
- * weft_cancel_reason then tells. Any thread, while s is entered; never waits.
- * 0, -EINVAL (s is not entered, or is a shield). CancelScope.cancel */
+ * weft_cancel_reason then tells. Any thread, once s was entered, but not while
+ * it is being entered again; never waits. 0, -EINVAL (s was left, or is a
+ * shield). CancelScope.cancel */
 WEFT_API int weft_scope_cancel(weft_scope *s, const char *reason);
 
 /* Non-zero if weft_scope_cancel was called on s; also after it was left. */

@@ -4,7 +4,12 @@
  * All objects are valid when zeroed (a barrier after its init), live in your
  * memory, and may be shared by tasks of several runtimes. Waiters are served
  * in order of arrival. A grant is never lost to a cancellation: whoever was
- * given a lock or an item has it, and is cancelled at its next waiting call. */
+ * given a lock or an item has it, and is cancelled at its next waiting call.
+ * An object may be freed by whoever has it to himself: the task that got the
+ * mutex, that saw the event set.
+ *
+ * A weft_with_ block is skipped if its lock cannot be had, which is when the
+ * task was cancelled or timed out: `return weft_check();` after it tells. */
 #ifndef WEFT_SYNC_H
 #define WEFT_SYNC_H
 

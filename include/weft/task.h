@@ -60,7 +60,7 @@ struct weft_options {
     enum weft_error_policy error_policy;
     unsigned debug;   /* non-zero (or WEFT_DEBUG=1 in the environment): checks
                        * that cost time, see weft/debug.h */
-    unsigned signals; /* non-zero: weft_run leaves SIGINT alone */
+    unsigned no_sigint; /* non-zero: weft_run leaves SIGINT to you */
 };
 
 /* Opens a runtime, runs fn(arg) as its main task, closes the runtime.
@@ -204,7 +204,8 @@ WEFT_API const char *weft_task_name(const weft_task *t);
 /* file:line of t's spawn. Any thread. */
 WEFT_API const char *weft_task_site(const weft_task *t);
 
-/* Names the running task (31 bytes are kept). Task. 0, -EPERM, -ENOMEM.
+/* Names the running task (31 bytes are kept). Who reads its name at that moment
+ * may see a mixture. Task. 0, -EPERM, -ENOMEM.
  * Task.set_name */
 WEFT_API int weft_task_set_name(const char *name);
 

@@ -72,4 +72,12 @@ extern void (*w_bug_hook)(void);
 /* A line on standard error, in one write. */
 W_COLD void w_warn(const char *fmt, ...) W_PRINTF(1, 2);
 
+/* For reads of what its owner may be changing, where a stale or mixed answer is
+ * as good as another: dumps. */
+#if defined(W_TSAN)
+#define W_RACY __attribute__((no_sanitize("thread"), noinline))
+#else
+#define W_RACY __attribute__((noinline))
+#endif
+
 #endif

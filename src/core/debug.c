@@ -7,14 +7,6 @@
 #include "base/sys.h"
 #include "core/runtime.h"
 
-/* Reads of records that their owners change meanwhile: a torn line in a dump
- * is harmless, and strings are literals or freed with their record. */
-#if defined(W_TSAN)
-#define RACY __attribute__((no_sanitize("thread"), noinline))
-#else
-#define RACY W_NOINLINE
-#endif
-
 const char *weft_version(void)
 {
     return WEFT_STRING(WEFT_VERSION_MAJOR) "." WEFT_STRING(
@@ -83,19 +75,9 @@ int weft_runtime_stats(weft_runtime *rt, struct weft_stats *out)
     return 0;
 }
 
-RACY void w_task_describe(struct weft_task *t, char *name, size_t name_n,
-                          char *site, size_t site_n)
-{
-    const char *s = t->site;
-    const char *n = t->name;
-
-    snprintf(name, name_n, "%s", n ? n : s ? s : "?");
-    snprintf(site, site_n, "%s", s ? s + strlen(s) + 1 : "?");
-}
-
 /* ---- all tasks ------------------------------------------------------------ */
 
-RACY static const char *reason(struct weft_task *t)
+W_RACY static const char *reason(struct weft_task *t)
 {
     return t->why;
 }

@@ -28,7 +28,7 @@ struct failure *w_failure_new(struct weft_runtime *rt, long code,
     f->origin = t;
     f->has_message = message != NULL;
     memcpy(f->message, message ? message : "", n + 1);
-    snprintf(f->name, sizeof f->name, "%s", t->name ? t->name : t->site);
+    snprintf(f->name, sizeof f->name, "%s", weft_task_name(t));
     f->view.code = code;
     f->view.task = f->name;
     f->view.site = site_of(t->site);
@@ -136,7 +136,7 @@ struct failure *w_failure_final(struct weft_task *t, long result)
         store_relaxed(&mine->collected, result == -ECANCELED);
     if (failed && !mine) {
         struct weft_error e = {.code = result,
-                               .task = t->name ? t->name : t->site,
+                               .task = weft_task_name(t),
                                .site = site_of(t->site),
                                .message = weft_strerror(result)};
 

@@ -95,7 +95,7 @@ int weft_spawn_task_at(weft_group *gp, weft_fn *fn, void *arg,
         return -ENOMEM;
     }
     if (name) {
-        t->name = name;
+        store_relaxed(&t->name, name);
         t->flags |= TASK_NOTED | TASK_USED;
     }
     if (opts && opts->stack_size) {

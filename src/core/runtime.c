@@ -517,7 +517,7 @@ long weft_run_with(const struct weft_options *opts, weft_fn *fn, void *arg)
 
     if (rc < 0)
         return rc;
-    if (opts && opts->signals)
+    if (opts && opts->no_sigint)
         result = weft_runtime_call(rt, fn, arg);
     else
         result = weft_runtime_call(rt, w_interrupt_run, &it);

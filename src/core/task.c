@@ -2,6 +2,8 @@
 /* A task's birth, end and name. */
 #include "core/task.h"
 
+#include <stdio.h>
+
 #include "base/sys.h"
 #include "core/failure.h"
 #include "core/join.h"
@@ -57,6 +59,86 @@ static void task_free(struct weft_task *t)
     w_slab_free_remote(task_chunk(t)->home, t, t, 1);
 }
 
+/* ---- names --------------------------------------------------------------- */
+
+/* Two places, of which `name` is one: a new name goes to the other, so that who
+ * just read the pointer still finds a name there, and the block lives as long
+ * as the task. Who reads the text of a task that it does not hold takes the
+ * slab's lock. */
+struct names {
+    char text[2][NAME_SIZE];
+};
+static_assert(sizeof(struct names) == 2 * NAME_SIZE, "the other is name ^ size");
+
+static void copy_name(char *to, const char *name)
+{
+    size_t n = strnlen(name, NAME_SIZE - 1);
+
+    memcpy(to, name, n);
+    memset(to + n, 0, NAME_SIZE - n);
+}
+
+char *w_name_copy(const char *name)
+{
+    struct names *n = sys_memalign(sizeof *n, sizeof *n);
+
+    if (!n)
+        return NULL;
+    copy_name(n->text[0], name);
+    memset(n->text[1], 0, NAME_SIZE);
+    return n->text[0];
+}
+
+int weft_task_set_name(const char *name)
+{
+    struct weft_task *t = w_current();
+    char *old, *other;
+
+    if (!t)
+        return -EPERM;
+    old = load_relaxed(&t->name);
+    other = old ? (char *)((uintptr_t)old ^ NAME_SIZE) : w_name_copy(name);
+    if (!other)
+        return -ENOMEM;
+    spin_lock(&task_chunk(t)->home->lock);
+    if (old)
+        copy_name(other, name);
+    store_release(&t->name, other);
+    spin_unlock(&task_chunk(t)->home->lock);
+    t->flags |= TASK_NOTED | TASK_USED;
+    return 0;
+}
+
+static void drop_name(struct weft_task *t)
+{
+    char *name = load_relaxed(&t->name);
+
+    if (!name)
+        return;
+    spin_lock(&task_chunk(t)->home->lock);
+    store_relaxed(&t->name, NULL);
+    spin_unlock(&task_chunk(t)->home->lock);
+    sys_free((void *)((uintptr_t)name & ~(uintptr_t)(2 * NAME_SIZE - 1)));
+}
+
+/* A record may be reused while somebody looks; sites are literals. */
+W_RACY static const char *task_site_racy(struct weft_task *t)
+{
+    return t->site;
+}
+
+void w_task_describe(struct weft_task *t, char *name, size_t name_n, char *site,
+                     size_t site_n)
+{
+    const char *s = task_site_racy(t), *n;
+
+    spin_lock(&task_chunk(t)->home->lock);
+    n = load_relaxed(&t->name);
+    snprintf(name, name_n, "%s", n ? n : s ? s : "?");
+    spin_unlock(&task_chunk(t)->home->lock);
+    snprintf(site, site_n, "%s", s ? s + strlen(s) + 1 : "?");
+}
+
 void w_task_stale(struct weft_task *t)
 {
     uint32_t s = and_acq_rel(&t->state, ~(uint32_t)TASK_QUEUED); /* O2 */
@@ -73,8 +155,7 @@ void w_task_release(struct weft_task *t)
         w_failure_unref(t->failure);
         t->failure = NULL;
     }
-    sys_free(t->name);
-    t->name = NULL;
+    drop_name(t);
     s = load_acquire(&t->state);
     assert(s & TASK_DONE);
     /* Once it is out of the queues it does not come back. */
@@ -105,8 +186,7 @@ static W_COLD void end_failures(struct weft_task *t, long result, bool handle)
     }
     t->group_failures = NULL;
     if (!handle) {
-        sys_free(t->name);
-        t->name = NULL;
+        drop_name(t);
     }
 }
 
@@ -175,7 +255,7 @@ void w_task_end(struct worker *w, struct weft_task *t, long result)
         w_group_child_end(w, g);
 }
 
-/* ---- name and state ---------------------------------------------------- */
+/* ---- what users ask ---------------------------------------------------- */
 
 weft_task *weft_self(void)
 {
@@ -184,41 +264,14 @@ weft_task *weft_self(void)
 
 const char *weft_task_name(const weft_task *t)
 {
-    return t->name ? t->name : t->site;
+    const char *name = load_acquire(&((struct weft_task *)(uintptr_t)t)->name);
+
+    return name ? name : t->site;
 }
 
 const char *weft_task_site(const weft_task *t)
 {
     return t->site + strlen(t->site) + 1;
-}
-
-char *w_name_copy(const char *name)
-{
-    size_t n = strnlen(name, 31);
-    char *copy = sys_malloc(n + 1);
-
-    if (copy) {
-        memcpy(copy, name, n);
-        copy[n] = 0;
-    }
-    return copy;
-}
-
-int weft_task_set_name(const char *name)
-{
-    struct weft_task *t = w_current();
-    char *copy, *old;
-
-    if (!t)
-        return -EPERM;
-    copy = w_name_copy(name);
-    if (!copy)
-        return -ENOMEM;
-    old = t->name;
-    t->name = copy;
-    t->flags |= TASK_NOTED | TASK_USED;
-    sys_free(old);
-    return 0;
 }
 
 int weft_task_done(const weft_task *t)

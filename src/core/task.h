@@ -132,7 +132,7 @@ struct weft_task {
     const char *_Atomic reason;  /* A: of the first weft_task_cancel_with */
     struct defer *defers;        /* T: outside of all scopes */
     struct locals *locals;       /* T until DONE */
-    char *name;                  /* T: set by the user, or NULL */
+    _Atomic(char *) name;        /* slab's L to write: the user's, or NULL */
 };
 static_assert(offsetof(struct weft_task, sp) == 64, "one line");
 
@@ -145,6 +145,8 @@ enum {
     TASK_LOCALS = 32,       /* locals is set */
     TASK_DEFERS = 64,       /* defers is set */
 };
+
+#define NAME_SIZE ((size_t)32)
 
 #define WAITS_FOR_GROUP ((uintptr_t)1) /* for its children */
 

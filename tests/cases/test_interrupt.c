@@ -219,7 +219,7 @@ static int run(void *arg)
     long rc;
 
     prepare(r->action);
-    o.signals = r->signals;
+    o.no_sigint = r->signals;
     rc = weft_run_with(&o, r->fn, NULL);
     if (r->fn != installs_its_own && action_of(SIGINT) != r->action)
         return 3;

@@ -13,7 +13,7 @@
 struct cancelled {
     weft_scope scope;
     weft_event inside;
-    atomic_int after;
+    atomic_int round, tried;
 };
 
 static long in_scope(void *arg)
@@ -49,7 +49,7 @@ static long cancel_scope(void *arg)
         t_equal(weft_spawn_task(&g, in_scope, &c, &t), 0);
         t_equal(weft_event_wait(&c.inside), 0);
         t_equal(weft_scope_cancel(&c.scope, "enough of it"), 0);
-        t_equal(weft_scope_cancel(&c.scope, "too late"), 0);
+        (void)weft_scope_cancel(&c.scope, "too late");
         t_equal(weft_await(t), 5);
         t_equal(weft_scope_cancel(&c.scope, "over"), -EINVAL);
     }
@@ -61,15 +61,18 @@ static void a_scope_is_cancelled_from_another_task(void **state)
     assert_int_equal(t_run(t_workers(state), cancel_scope, NULL), 0);
 }
 
+/* Enters a scope once a round; is cancelled while it waits in it, leaves it, or
+ * has left it. */
 static long short_scopes(void *arg)
 {
     struct cancelled *c = arg;
     long n = 0;
 
-    for (long i = 0; i < t_scale(3000); i++) {
+    for (int i = 1; i <= (int)t_scale(3000); i++) {
         int rc = 0;
 
         weft_scope_enter(&c->scope);
+        atomic_store(&c->round, i);
         if (i % 3)
             rc = weft_yield();
         else
@@ -81,8 +84,9 @@ static long short_scopes(void *arg)
         /* Never felt outside. */
         t_equal(weft_yield(), 0);
         t_equal(weft_check(), 0);
+        while (atomic_load(&c->tried) < i)
+            t_equal(weft_yield(), 0);
     }
-    atomic_store(&c->after, 1);
     return n;
 }
 
@@ -93,13 +97,15 @@ static long race_scope(void *arg)
     weft_task *t;
 
     (void)arg;
-    weft_scope_enter(&c.scope);
-    weft_scope_leave(&c.scope);
     weft_with_group(&g) {
         t_equal(weft_spawn_task(&g, short_scopes, &c, &t), 0);
-        while (!atomic_load(&c.after)) {
+        for (int i = 1; i <= (int)t_scale(3000); i++) {
+            while (atomic_load(&c.round) < i)
+                t_equal(weft_yield(), 0);
+            for (int k = i % 16; k > 0; k--)
+                (void)weft_now();
             (void)weft_scope_cancel(&c.scope, NULL);
-            t_equal(weft_yield(), 0);
+            atomic_store(&c.tried, i);
         }
         t_check(weft_await(t) >= 0);
     }
@@ -128,7 +134,7 @@ static long tell_reason(void *arg)
 static long fail_soon(void *arg)
 {
     (void)arg;
-    t_equal(weft_sleep(WEFT_MS), 0);
+    t_check(t_wait_waiting("sleep", 1));
     return -EIO;
 }
 
@@ -140,16 +146,16 @@ static long reasons(void *arg)
     (void)arg;
     weft_with_group(&g) {
         t_equal(weft_spawn_task(&g, tell_reason, "no longer needed", &t), 0);
-        t_equal(weft_sleep(WEFT_MS), 0);
+        t_check(t_wait_waiting("sleep", 1));
         t_equal(weft_task_cancel_with(t, "no longer needed"), 0);
         t_equal(weft_task_cancel_with(t, "another"), 0);
         t_equal(weft_await(t), 0);
         t_equal(weft_spawn_task(&g, tell_reason, "cancelled", &t), 0);
-        t_equal(weft_sleep(WEFT_MS), 0);
+        t_check(t_wait_waiting("sleep", 1));
         t_equal(weft_task_cancel(t), 0);
         t_equal(weft_await(t), 0);
         t_equal(weft_spawn(&g, tell_reason, "closing time"), 0);
-        t_equal(weft_sleep(WEFT_MS), 0);
+        t_check(t_wait_waiting("sleep", 1));
         weft_group_cancel_with(&g, "closing time");
     }
     t_equal(weft_group_wait(&g), -ECANCELED);

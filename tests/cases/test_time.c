@@ -80,6 +80,7 @@ struct sleeper {
 };
 
 static atomic_int inserted, woken;
+static atomic_bool late; /* one began to sleep when others should wake */
 static struct sleeper sleepers[SLEEPERS];
 
 static long sleeps_until(void *arg)
@@ -87,6 +88,8 @@ static long sleeps_until(void *arg)
     struct sleeper *s = arg;
 
     s->inserted = atomic_fetch_add(&inserted, 1);
+    if (weft_now() >= sleepers[0].deadline)
+        atomic_store(&late, true);
     t_equal(weft_sleep_until(s->deadline), 0);
     s->early = weft_now() < s->deadline;
     s->woken = atomic_fetch_add(&woken, 1);
@@ -102,6 +105,7 @@ static long many_sleep(void *arg)
     (void)arg;
     atomic_store(&inserted, 0);
     atomic_store(&woken, 0);
+    atomic_store(&late, false);
     weft_with_group(&g) {
         for (int i = 0; i < SLEEPERS; i++) {
             /* 7 and 20 have no common divisor: a shuffle. */
@@ -132,7 +136,7 @@ static void sleeps_end_in_order_of_deadline_and_never_early(void **state)
     unsigned n = t_workers(state);
 
     assert_int_equal(t_run(n, many_sleep, NULL), 0);
-    check_order(n == 1);
+    check_order(n == 1 && !atomic_load(&late));
 }
 
 static long sleeps_exactly(void *arg)
@@ -264,7 +268,8 @@ static void a_million_timers_half_cancelled_fire_once_and_in_order(void **state)
     free(clockwork.alarms);
     assert_int_equal(atomic_load(&clockwork.fired), clockwork.n - stopped);
     assert_int_equal(atomic_load(&clockwork.early), 0);
-    assert_int_equal(atomic_load(&clockwork.unordered), 0);
+    if (clockwork.ordered)
+        assert_int_equal(atomic_load(&clockwork.unordered), 0);
     assert_true(clockwork.n < 100 || stopped > clockwork.n / 10);
 }
 

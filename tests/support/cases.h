@@ -39,7 +39,7 @@
 #define T_ASAN 1
 #endif
 #endif
-#if defined(T_TSAN) || defined(T_ASAN)
+#if defined(T_TSAN) || defined(T_ASAN) || defined(W_STRESS)
 #define T_SANITIZED 1
 #else
 #define T_SANITIZED 0
