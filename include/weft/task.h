@@ -119,6 +119,9 @@ struct weft_task_options {
     size_t stack_size; /* bytes; its own stack from the start if not 0 */
     unsigned eager;    /* non-zero: runs at once, before the spawner goes on,
                         * until it first waits. eager_task_factory */
+    unsigned always;   /* non-zero: starts also if it was cancelled before its
+                        * turn came, since it owns what it must free; its
+                        * waiting calls then fail as usual */
     unsigned background; /* non-zero: runs when nothing else is ready, and for
                           * a turn each 10 ms whatever is */
 };

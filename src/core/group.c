@@ -105,6 +105,8 @@ int weft_spawn_task_at(weft_group *gp, weft_fn *fn, void *arg,
     }
     if (opts && opts->background)
         state |= TASK_BACKGROUND;
+    if (opts && opts->always)
+        t->flags |= TASK_RUN_CANCELLED;
     if (!out) {
         publish(g, w, t, TASK_RELEASED | state, opts && opts->eager);
         return 0;

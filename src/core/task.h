@@ -137,8 +137,8 @@ struct weft_task {
 static_assert(offsetof(struct weft_task, sp) == 64, "one line");
 
 enum {
-    TASK_RUN_CANCELLED = 1, /* starts even if cancelled before: callbacks that
-                             * own something */
+    TASK_RUN_CANCELLED = 1, /* I: starts even if cancelled before: it owns
+                             * something */
     TASK_LINKED = 4,        /* is in its family's list */
     TASK_NOTED = 8,         /* failure, group_failures or name are set */
     TASK_USED = 16,         /* more than the first line is not zero */
