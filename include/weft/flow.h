@@ -47,7 +47,8 @@ WEFT_API void weft_depot_give(weft_depot *d, void *resource);
 WEFT_API void weft_depot_drop(weft_depot *d, void *resource);
 
 /* The block runs with v, a T *, lent from d, and is skipped if none can be had
- * (or it is NULL). Task. */
+ * (weft_depot_take says why) or it is NULL. It is no scope: what the block
+ * defers runs after v was given back. Task. */
 #define weft_with_depot(d, T, v)                                               \
     for (struct weft_lease WEFT_GLUE(weft_l_, __LINE__)                        \
              WEFT_CLEANUP(weft_lease_leave_) = weft_lease_enter_(d);           \
@@ -105,7 +106,8 @@ WEFT_API long weft_retry(weft_fn *fn, void *arg,
  * handler is called for one message at a time, in the order in which they were
  * sent; it may wait, and owns the message from then on. What it returns is the
  * reply to weft_actor_ask; if that is an error the actor has failed: the
- * message is lost, those in the mailbox are not. */
+ * message is lost, those in the mailbox are not. So a refusal ("the room is
+ * full") is no error: it is a value, or stands in the message. */
 typedef long weft_actor_fn(void *state, void *message);
 
 /* Zero in a field means its default. */
