@@ -30,8 +30,9 @@ WEFT_API WEFT_MUST_CHECK int weft_queue_init(weft_queue *q, void **slots,
  *     void *slots[WEFT_PRIORITY_SLOTS(100)];
  *     weft_queue_init(&q, slots, 100, WEFT_PRIORITY);
  *     weft_queue_order(&q, by_due_time);
- * compare as for qsort, but of two items themselves; the least comes out first,
- * equal ones in the order in which they were put. Nobody may use q yet. 0,
+ * compare as for qsort, but of two items themselves; it runs under the queue's
+ * lock and calls nothing of weft. Without it items are compared as signed words.
+ * The least comes out first, equal ones in the order in which they were put. Nobody may use q yet. 0,
  * -EINVAL (another kind). PriorityQueue */
 #define WEFT_PRIORITY_SLOTS(cap) (2 * (cap))
 typedef int weft_compare(const void *a, const void *b);
@@ -96,7 +97,8 @@ WEFT_API void weft_chan_close(weft_chan *c);
 /* ---- select ------------------------------------------------------------ */
 
 enum weft_op {
-    WEFT_GET = 1,  /* object weft_queue, data void **item */
+    WEFT_NONE = 0, /* never ready: a case that is switched off */
+    WEFT_GET,      /* object weft_queue, data void **item */
     WEFT_PUT,      /* object weft_queue, data the item */
     WEFT_SEND,     /* object weft_chan, data const element * */
     WEFT_RECV,     /* object weft_chan, data element * */

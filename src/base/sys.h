@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <netdb.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -227,6 +228,11 @@ static inline int sys_getsockname(int fd, struct sockaddr *a, socklen_t *n)
 static inline int sys_getpeername(int fd, struct sockaddr *a, socklen_t *n)
 {
     return SYS_RET(getpeername(fd, a, n));
+}
+
+static inline int sys_poll(struct pollfd *p, nfds_t n, int ms)
+{
+    return SYS_RET(poll(p, n, ms));
 }
 
 static inline int sys_epoll_create(void)

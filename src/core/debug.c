@@ -89,13 +89,21 @@ struct visit {
     bool enough;
 };
 
+W_RACY static struct weft_task *waits_for_racy(struct weft_task *t)
+{
+    uintptr_t x;
+
+    memcpy(&x, (const void *)&t->waits_for, sizeof x);
+    return x & WAITS_FOR_GROUP ? NULL : (struct weft_task *)x;
+}
+
 static void visit_one(struct weft_task *t, void *arg)
 {
     struct visit *v = arg;
     char name[32], site[128], other[32], other_site[128];
     uint32_t state = load_acquire(&t->state);
     const char *why = reason(t);
-    struct weft_task *a = waits_for_task(t);
+    struct weft_task *a = waits_for_racy(t);
     struct weft_task_info info = {.task = t, .name = name, .site = site};
 
     if (v->enough || (state & (TASK_FREE | TASK_DONE)))

@@ -121,19 +121,28 @@ static void drop_name(struct weft_task *t)
     sys_free((void *)((uintptr_t)name & ~(uintptr_t)(2 * NAME_SIZE - 1)));
 }
 
-/* A record may be reused while somebody looks; sites are literals. */
-W_RACY static const char *task_site_racy(struct weft_task *t)
+/* A record may be wiped and reused while somebody looks; sites are literals. */
+W_RACY static const char *site_racy(struct weft_task *t)
 {
     return t->site;
+}
+
+/* Under the lock: NULL, or a name that stays while it is held. */
+W_RACY static const char *name_racy(struct weft_task *t)
+{
+    const char *name;
+
+    memcpy(&name, (const void *)&t->name, sizeof name);
+    return name;
 }
 
 void w_task_describe(struct weft_task *t, char *name, size_t name_n, char *site,
                      size_t site_n)
 {
-    const char *s = task_site_racy(t), *n;
+    const char *s = site_racy(t), *n;
 
     spin_lock(&task_chunk(t)->home->lock);
-    n = load_relaxed(&t->name);
+    n = name_racy(t);
     snprintf(name, name_n, "%s", n ? n : s ? s : "?");
     spin_unlock(&task_chunk(t)->home->lock);
     snprintf(site, site_n, "%s", s ? s + strlen(s) + 1 : "?");

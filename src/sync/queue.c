@@ -1,25 +1,35 @@
 /* SPDX-License-Identifier: MIT */
-/* Queue: a ring of slots, getters, putters, one lock.
+/* Queue: a ring of slots or a heap in them, getters, putters, one lock.
  *
  * An item goes straight to a waiting getter, and a getter's take makes room for
  * the first waiting putter under the same lock: nobody who comes later gets in
- * between. */
+ * between. So getters wait only while the queue is empty and putters only while
+ * it is full; a node found otherwise is one whose wait something else ended.
+ *
+ * A priority queue keeps pairs, (item, number of its put), in a binary heap:
+ * equal items leave in the order of their numbers. */
 #include <weft/queue.h>
 
 #include "base/sys.h"
+#include "core/join.h"
+#include "sync/select.h"
 #include "sync/waitq.h"
 
 struct queue {
     struct spin lock;
-    uint32_t kind;        /* I */
-    uint32_t shut;        /* L */
-    bool unbounded;       /* I */
-    void **slots;         /* I, L if unbounded */
-    size_t cap;           /* as slots */
-    size_t head;          /* L: oldest */
-    _Atomic size_t len;   /* L to write */
-    struct list getters;  /* L */
-    struct list putters;  /* L */
+    uint8_t kind;          /* I */
+    bool unbounded;        /* I */
+    bool shut;             /* L */
+    void **slots;          /* I, L if unbounded */
+    size_t cap;            /* as slots */
+    size_t head;           /* L: the ring's oldest */
+    _Atomic size_t len;    /* L to write */
+    struct list getters;   /* L */
+    struct list putters;   /* L */
+    size_t unfinished;     /* L: items put, less those done */
+    struct list joiners;   /* L */
+    weft_compare *compare; /* I */
+    uintptr_t seq;         /* L: puts into the heap */
 };
 static_assert(sizeof(struct queue) <= sizeof(weft_queue), "weft_queue");
 
@@ -28,25 +38,115 @@ static struct queue *Q(const weft_queue *q)
     return (struct queue *)(uintptr_t)q;
 }
 
+/* Until weft_queue_order: the items are numbers. */
+static int by_value(const void *a, const void *b)
+{
+    return ((intptr_t)a > (intptr_t)b) - ((intptr_t)a < (intptr_t)b);
+}
+
 int weft_queue_init(weft_queue *qp, void **slots, size_t cap,
                     enum weft_queue_kind kind)
 {
     struct queue *q = Q(qp);
 
     if ((cap == 0) != (slots == NULL) ||
-        (kind != WEFT_FIFO && kind != WEFT_LIFO))
+        (kind != WEFT_FIFO && kind != WEFT_LIFO && kind != WEFT_PRIORITY))
         return -EINVAL;
-    memset(q, 0, sizeof *q);
-    q->kind = kind;
+    memset(qp, 0, sizeof *qp);
+    q->kind = (uint8_t)kind;
     q->slots = slots;
     q->cap = cap;
     q->unbounded = cap == 0;
+    q->compare = by_value;
     list_init(&q->getters);
     list_init(&q->putters);
+    list_init(&q->joiners);
     return 0;
 }
 
-/* ---- the ring, under the lock ------------------------------------------ */
+int weft_queue_order(weft_queue *qp, weft_compare *compare)
+{
+    struct queue *q = Q(qp);
+
+    if (q->kind != WEFT_PRIORITY || !compare)
+        return -EINVAL;
+    q->compare = compare;
+    return 0;
+}
+
+/* ---- the heap, under the lock ------------------------------------------ */
+
+struct entry {
+    void *item;
+    uintptr_t seq;
+};
+static_assert(sizeof(struct entry) == WEFT_PRIORITY_SLOTS(1) * sizeof(void *),
+              "the slots of an entry");
+
+static struct entry heap_get(const struct queue *q, size_t i)
+{
+    return (struct entry){q->slots[2 * i], (uintptr_t)q->slots[2 * i + 1]};
+}
+
+static void heap_set(struct queue *q, size_t i, struct entry e)
+{
+    q->slots[2 * i] = e.item;
+    q->slots[2 * i + 1] = (void *)e.seq;
+}
+
+static bool before(const struct queue *q, struct entry a, struct entry b)
+{
+    int order = q->compare(a.item, b.item);
+
+    return order < 0 || (order == 0 && a.seq < b.seq);
+}
+
+/* n entries are in. */
+static void heap_add(struct queue *q, size_t n, void *item)
+{
+    struct entry e = {item, q->seq++};
+
+    while (n > 0) {
+        size_t up = (n - 1) / 2;
+        struct entry parent = heap_get(q, up);
+
+        if (!before(q, e, parent))
+            break;
+        heap_set(q, n, parent);
+        n = up;
+    }
+    heap_set(q, n, e);
+}
+
+/* n entries stay. */
+static void *heap_take(struct queue *q, size_t n)
+{
+    void *least = q->slots[0];
+    struct entry last = heap_get(q, n);
+    size_t i = 0, down;
+
+    while ((down = 2 * i + 1) < n) {
+        struct entry child = heap_get(q, down);
+
+        if (down + 1 < n) {
+            struct entry other = heap_get(q, down + 1);
+
+            if (before(q, other, child)) {
+                child = other;
+                down++;
+            }
+        }
+        if (!before(q, child, last))
+            break;
+        heap_set(q, i, child);
+        i = down;
+    }
+    if (n > 0)
+        heap_set(q, i, last);
+    return least;
+}
+
+/* ---- items, under the lock --------------------------------------------- */
 
 static size_t at(const struct queue *q, size_t i)
 {
@@ -59,7 +159,10 @@ static void store_item(struct queue *q, void *item)
 {
     size_t n = load_relaxed(&q->len);
 
-    q->slots[at(q, n)] = item;
+    if (unlikely(q->kind == WEFT_PRIORITY))
+        heap_add(q, n, item);
+    else
+        q->slots[at(q, n)] = item;
     store_relaxed(&q->len, n + 1);
 }
 
@@ -69,6 +172,8 @@ static void *take_item(struct queue *q)
     void *item;
 
     store_relaxed(&q->len, n);
+    if (unlikely(q->kind == WEFT_PRIORITY))
+        return heap_take(q, n);
     if (q->kind == WEFT_LIFO)
         return q->slots[at(q, n)];
     item = q->slots[q->head];
@@ -76,48 +181,87 @@ static void *take_item(struct queue *q)
     return item;
 }
 
-/* Twice the slots. Lets go of the lock meanwhile. */
+/* The slots of the full q move to `slots`, which are twice as many. Returns the
+ * old ones. */
+static void **move(struct queue *q, void **slots, size_t cap)
+{
+    void **old = q->slots;
+    size_t n = load_relaxed(&q->len);
+
+    if (q->kind == WEFT_PRIORITY) {
+        if (n > 0)
+            memcpy(slots, old, n * sizeof(struct entry));
+    } else {
+        for (size_t i = 0; i < n; i++)
+            slots[i] = old[at(q, i)];
+    }
+    q->slots = slots;
+    q->cap = cap;
+    q->head = 0;
+    return old;
+}
+
+/* Twice the slots. Lets go of the lock meanwhile: all may be different. */
 static int grow(struct queue *q)
 {
     size_t cap = q->cap, n = cap ? 2 * cap : 64;
-    void **slots, **old = NULL;
+    void **slots;
 
     spin_unlock(&q->lock);
-    slots = sys_malloc(n * sizeof *slots);
+    slots = sys_malloc(n * sizeof(struct entry) /
+                       (q->kind == WEFT_PRIORITY ? 1 : 2));
     spin_lock(&q->lock);
     if (!slots)
         return -ENOMEM;
-    if (q->cap == cap && !q->shut) {
-        for (size_t i = 0; i < load_relaxed(&q->len); i++)
-            slots[i] = q->slots[at(q, i)];
-        old = q->slots;
-        q->slots = slots;
-        q->cap = n;
-        q->head = 0;
-        slots = NULL;
+    if (q->cap == cap && !q->shut)
+        slots = move(q, slots, n);
+    if (slots) { /* the old ones, or somebody else was quicker */
+        spin_unlock(&q->lock);
+        sys_free(slots);
+        spin_lock(&q->lock);
     }
-    sys_free(slots); /* somebody else was quicker */
-    sys_free(old);
     return 0;
 }
 
-static void free_if_over(struct queue *q)
+/* ---- leaving the lock -------------------------------------------------- */
+
+/* Lets go of the lock, then wakes. */
+static void leave(struct queue *q, struct weft_task *wake)
 {
-    if (q->unbounded && q->shut && load_relaxed(&q->len) == 0) {
-        sys_free(q->slots);
+    void **over = NULL;
+
+    if (unlikely(q->shut) && q->unbounded && load_relaxed(&q->len) == 0) {
+        over = q->slots;
         q->slots = NULL;
         q->cap = 0;
         q->head = 0;
+    }
+    spin_unlock(&q->lock);
+    if (unlikely(over))
+        sys_free(over);
+    if (wake)
+        w_ready(wake);
+}
+
+static void claim_all(struct list *from, int status, struct list *claimed)
+{
+    struct list *n;
+
+    while ((n = list_pop_front(from))) {
+        struct waiter *x = container_of(n, struct waiter, node);
+
+        x->status = status;
+        if (w_claim_waiter(x))
+            list_push_back(claimed, n);
     }
 }
 
 /* ---- put --------------------------------------------------------------- */
 
-/* Under the lock: 0 and whom to wake, -EAGAIN if full. */
-static int put_now(struct queue *q, void *item, struct weft_task **wake)
+/* Under the lock: the first getter that still waits has the item, or NULL. */
+static struct weft_task *hand_over(struct queue *q, void *item)
 {
     struct list *n;
-    int rc;
 
     while ((n = list_pop_front(&q->getters))) {
         struct waiter *x = container_of(n, struct waiter, node);
@@ -125,24 +269,32 @@ static int put_now(struct queue *q, void *item, struct weft_task **wake)
 
         x->value = item;
         x->status = 0;
-        if (w_claim_waiter(x)) {
-            *wake = t;
+        if (w_claim_waiter(x))
+            return t;
+    }
+    return NULL;
+}
+
+/* Under the lock: 0 and whom to wake, -EAGAIN if full. */
+static int put_now(struct queue *q, void *item, struct weft_task **wake)
+{
+    while (likely(!q->shut)) {
+        int rc;
+
+        if ((*wake = hand_over(q, item))) {
+            q->unfinished++;
             return 0;
         }
-    }
-    while (q->unbounded && load_relaxed(&q->len) == q->cap) {
-        rc = grow(q);
+        if (likely(load_relaxed(&q->len) < q->cap)) {
+            q->unfinished++;
+            store_item(q, item);
+            return 0;
+        }
+        rc = q->unbounded ? grow(q) : -EAGAIN;
         if (rc)
             return rc;
-        if (q->shut)
-            return -ESHUTDOWN;
-        if (!list_empty(&q->getters))
-            return put_now(q, item, wake);
     }
-    if (load_relaxed(&q->len) == q->cap)
-        return -EAGAIN;
-    store_item(q, item);
-    return 0;
+    return -ESHUTDOWN;
 }
 
 int weft_queue_tryput(weft_queue *qp, void *item)
@@ -152,10 +304,8 @@ int weft_queue_tryput(weft_queue *qp, void *item)
     int rc;
 
     spin_lock(&q->lock);
-    rc = q->shut ? -ESHUTDOWN : put_now(q, item, &wake);
-    spin_unlock(&q->lock);
-    if (wake)
-        w_ready(wake);
+    rc = put_now(q, item, &wake);
+    leave(q, wake);
     return rc;
 }
 
@@ -188,25 +338,20 @@ int weft_queue_put(weft_queue *qp, void *item)
     if (unlikely(rc))
         return rc;
     spin_lock(&q->lock);
-    rc = q->shut ? -ESHUTDOWN : put_now(q, item, &wake);
+    rc = put_now(q, item, &wake);
     if (rc == -EAGAIN)
         return wait_put(q, t, item);
-    spin_unlock(&q->lock);
-    if (wake)
-        w_ready(wake);
+    leave(q, wake);
     return rc;
 }
 
 /* ---- get --------------------------------------------------------------- */
 
-/* Under the lock: 0, the item and the putter that got its place. */
-static int get_now(struct queue *q, void **item, struct weft_task **wake)
+/* Under the lock: the first putter that still waits puts its item, or NULL. */
+static struct weft_task *let_in(struct queue *q)
 {
     struct list *n;
 
-    if (load_relaxed(&q->len) == 0)
-        return q->shut ? -ESHUTDOWN : -EAGAIN;
-    *item = take_item(q);
     while ((n = list_pop_front(&q->putters))) {
         struct waiter *x = container_of(n, struct waiter, node);
         struct weft_task *t = x->task;
@@ -214,12 +359,21 @@ static int get_now(struct queue *q, void **item, struct weft_task **wake)
 
         x->status = 0;
         if (w_claim_waiter(x)) {
+            q->unfinished++;
             store_item(q, theirs);
-            *wake = t;
-            break;
+            return t;
         }
     }
-    free_if_over(q);
+    return NULL;
+}
+
+/* Under the lock: 0, the item and the putter that got its place. */
+static int get_now(struct queue *q, void **item, struct weft_task **wake)
+{
+    if (load_relaxed(&q->len) == 0)
+        return q->shut ? -ESHUTDOWN : -EAGAIN;
+    *item = take_item(q);
+    *wake = let_in(q);
     return 0;
 }
 
@@ -231,9 +385,7 @@ int weft_queue_tryget(weft_queue *qp, void **item)
 
     spin_lock(&q->lock);
     rc = get_now(q, item, &wake);
-    spin_unlock(&q->lock);
-    if (wake)
-        w_ready(wake);
+    leave(q, wake);
     return rc;
 }
 
@@ -271,10 +423,92 @@ int weft_queue_get(weft_queue *qp, void **item)
     rc = get_now(q, item, &wake);
     if (rc == -EAGAIN)
         return wait_get(q, t, item);
-    spin_unlock(&q->lock);
-    if (wake)
-        w_ready(wake);
+    leave(q, wake);
     return rc;
+}
+
+/* ---- done and join ----------------------------------------------------- */
+
+/* Under the lock: n of the items are done. */
+static void finish(struct queue *q, size_t n, struct list *claimed)
+{
+    q->unfinished -= n;
+    if (q->unfinished == 0)
+        claim_all(&q->joiners, 0, claimed);
+}
+
+int weft_queue_done(weft_queue *qp)
+{
+    struct queue *q = Q(qp);
+    struct list claimed;
+    int rc = -EINVAL;
+
+    list_init(&claimed);
+    spin_lock(&q->lock);
+    if (q->unfinished > 0) {
+        finish(q, 1, &claimed);
+        rc = 0;
+    }
+    spin_unlock(&q->lock);
+    w_waiters_ready(&claimed);
+    return rc;
+}
+
+int weft_queue_join(weft_queue *qp)
+{
+    struct queue *q = Q(qp);
+    struct worker *w = w_worker();
+    struct waiter x = {.task = w ? w->current : NULL};
+    bool waits;
+    int rc;
+
+    if (unlikely(!x.task))
+        return -EPERM;
+    w_budget(w);
+    rc = w_cancel_error(x.task);
+    if (unlikely(rc))
+        return rc;
+    spin_lock(&q->lock);
+    waits = q->unfinished > 0;
+    if (waits)
+        rc = w_wait_begin(x.task, &x.epoch);
+    if (waits && rc == 0)
+        list_push_back(&q->joiners, &x.node);
+    spin_unlock(&q->lock);
+    return rc || !waits ? rc : waitq_wait(&x, &q->lock, "queue join");
+}
+
+/* ---- select ------------------------------------------------------------ */
+
+bool w_queue_enroll_get(weft_queue *qp, struct waiter *x)
+{
+    struct queue *q = Q(qp);
+    bool waits;
+
+    spin_lock(&q->lock);
+    waits = load_relaxed(&q->len) == 0 && !q->shut;
+    if (waits)
+        list_push_back(&q->getters, &x->node);
+    spin_unlock(&q->lock);
+    return !waits;
+}
+
+bool w_queue_enroll_put(weft_queue *qp, struct waiter *x)
+{
+    struct queue *q = Q(qp);
+    bool waits;
+
+    spin_lock(&q->lock);
+    waits = load_relaxed(&q->len) == q->cap && !q->unbounded && !q->shut;
+    if (waits)
+        list_push_back(&q->putters, &x->node);
+    spin_unlock(&q->lock);
+    return !waits;
+}
+
+void w_queue_withdraw(weft_queue *q, struct waiter *x)
+{
+    waitq_withdraw(x, &Q(q)->lock);
 }
 
 /* ---- the rest ---------------------------------------------------------- */
@@ -284,33 +518,22 @@ size_t weft_queue_len(const weft_queue *q)
     return load_relaxed(&Q(q)->len);
 }
 
-static void refuse_all(struct list *from, struct list *claimed)
-{
-    struct list *n;
-
-    while ((n = list_pop_front(from))) {
-        struct waiter *x = container_of(n, struct waiter, node);
-
-        x->status = -ESHUTDOWN;
-        if (w_claim_waiter(x))
-            list_push_back(claimed, n);
-    }
-}
-
 void weft_queue_shutdown(weft_queue *qp, int now)
 {
     struct queue *q = Q(qp);
-    struct list claimed, *n;
+    struct list claimed;
 
     list_init(&claimed);
     spin_lock(&q->lock);
-    q->shut = 1;
-    if (now)
+    q->shut = true;
+    if (now) {
+        size_t dropped = load_relaxed(&q->len);
+
         store_relaxed(&q->len, 0);
-    refuse_all(&q->putters, &claimed);
-    refuse_all(&q->getters, &claimed); /* any there are found it empty */
-    free_if_over(q);
-    spin_unlock(&q->lock);
-    while ((n = list_pop_front(&claimed)))
-        w_ready(container_of(n, struct waiter, node)->task);
+        finish(q, dropped < q->unfinished ? dropped : q->unfinished, &claimed);
+    }
+    claim_all(&q->putters, -ESHUTDOWN, &claimed);
+    claim_all(&q->getters, -ESHUTDOWN, &claimed); /* those found it empty */
+    leave(q, NULL);
+    w_waiters_ready(&claimed);
 }

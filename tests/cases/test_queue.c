@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The queue: cases 36-38 and its shutdown. */
+/* The queue: cases 36-41. */
 #include "support/cases.h"
+
+#include <pthread.h>
+#include <sched.h>
 
 /* ---- order and number --------------------------------------------------- */
 
@@ -152,6 +155,9 @@ static long bounded(void *arg)
     }
     t_equal(atomic_load(&u.rc), 0);
     t_equal(weft_queue_tryget(&q, &item), -EAGAIN);
+    for (int i = 0; i < 3; i++) /* also the one that had to wait counts */
+        t_equal(weft_queue_done(&q), 0);
+    t_equal(weft_queue_done(&q), -EINVAL);
     return 0;
 }
 
@@ -434,6 +440,322 @@ static void a_lifo_queue_gives_the_newest_first(void **state)
     assert_ptr_equal(item, slots);
 }
 
+/* ---- priority ----------------------------------------------------------- */
+
+struct job {
+    int due, number;
+};
+
+static int by_due(const void *a, const void *b)
+{
+    const struct job *x = a, *y = b;
+
+    return (x->due > y->due) - (x->due < y->due);
+}
+
+/* Takes n jobs out: the due ones first, those of one time in order. */
+static void take_in_order(weft_queue *q, int n)
+{
+    struct job *last = NULL;
+
+    for (int i = 0; i < n; i++) {
+        struct job *j;
+        void *item;
+
+        if (!t_equal(weft_queue_tryget(q, &item), 0))
+            return;
+        j = item;
+        t_check(!last || last->due < j->due ||
+                (last->due == j->due && last->number < j->number));
+        last = j;
+    }
+}
+
+#define JOBS 1000
+
+/* Puts and takes in waves, so that the heap is seen at many heights. */
+static void jobs_come_in_order(weft_queue *q)
+{
+    static struct job jobs[JOBS];
+    unsigned random = 7;
+    int inside = 0;
+
+    for (int i = 0; i < JOBS; i++) {
+        random = random * 1664525u + 1013904223u;
+        jobs[i] = (struct job){(int)(random >> 16) % 20, i};
+        t_equal(weft_queue_put(q, &jobs[i]), 0);
+        inside++;
+        if (i % 97 == 96) {
+            int n = (int)(random >> 20) % inside;
+
+            take_in_order(q, n);
+            inside -= n;
+        }
+    }
+    take_in_order(q, inside);
+    t_equal(weft_queue_len(q), 0);
+}
+
+static long due_first(void *arg)
+{
+    static void *slots[WEFT_PRIORITY_SLOTS(JOBS)];
+    weft_queue q;
+    void *item;
+
+    (void)arg;
+    t_equal(weft_queue_init(&q, slots, JOBS, WEFT_PRIORITY), 0);
+    t_equal(weft_queue_order(&q, by_due), 0);
+    jobs_come_in_order(&q);
+    t_equal(weft_queue_init(&q, NULL, 0, WEFT_PRIORITY), 0);
+    t_equal(weft_queue_order(&q, by_due), 0);
+    jobs_come_in_order(&q);
+    weft_queue_shutdown(&q, 0);
+    t_equal(weft_queue_get(&q, &item), -ESHUTDOWN);
+    return 0;
+}
+
+static void
+the_least_comes_first_and_equals_in_order_of_their_puts(void **state)
+{
+    weft_queue q;
+    void *slots[WEFT_PRIORITY_SLOTS(1)];
+
+    assert_int_equal(t_run(t_workers(state), due_first, NULL), 0);
+    assert_int_equal(weft_queue_init(&q, slots, 1, WEFT_FIFO), 0);
+    assert_int_equal(weft_queue_order(&q, by_due), -EINVAL);
+    assert_int_equal(weft_queue_init(&q, slots, 1, WEFT_PRIORITY), 0);
+    assert_int_equal(weft_queue_order(&q, NULL), -EINVAL);
+}
+
+/* A full priority queue: putters wait, and what they bring is put in its
+ * place. */
+static long due_first_when_full(void *arg)
+{
+    static struct job jobs[4] = {{5, 0}, {9, 1}, {1, 2}, {7, 3}};
+    void *slots[WEFT_PRIORITY_SLOTS(2)], *item;
+    static const int order[] = {5, 1, 7, 9};
+    weft_queue q;
+    struct user u[2] = {{&q, &jobs[2], 1}, {&q, &jobs[3], 1}};
+    weft_group g;
+
+    (void)arg;
+    t_equal(weft_queue_init(&q, slots, 2, WEFT_PRIORITY), 0);
+    t_equal(weft_queue_order(&q, by_due), 0);
+    t_equal(weft_queue_put(&q, &jobs[0]), 0);
+    t_equal(weft_queue_put(&q, &jobs[1]), 0);
+    t_equal(weft_queue_tryput(&q, &jobs[2]), -EAGAIN);
+    weft_with_group(&g)
+        for (int i = 0; i < 2; i++) {
+            t_equal(weft_spawn(&g, puts_it, &u[i]), 0);
+            t_check(t_wait_waiting("queue put", i + 1));
+            if (i == 0)
+                continue;
+            for (int k = 0; k < 4; k++) {
+                t_equal(weft_queue_get(&q, &item), 0);
+                t_equal(((struct job *)item)->due, order[k]);
+            }
+        }
+    return 0;
+}
+
+static void a_waiting_put_takes_its_place_in_the_order(void **state)
+{
+    assert_int_equal(t_run(t_workers(state), due_first_when_full, NULL), 0);
+}
+
+/* ---- done and join ------------------------------------------------------ */
+
+static long joins(void *arg)
+{
+    struct user *u = arg;
+
+    atomic_store(&u->rc, weft_queue_join(u->q));
+    return 0;
+}
+
+static long join_waits(void *arg)
+{
+    void *slots[4], *item;
+    weft_queue q;
+    struct user u[3] = {{&q, NULL, 1}, {&q, NULL, 1}, {&q, NULL, 1}};
+    weft_group g;
+    weft_task *t;
+
+    (void)arg;
+    t_equal(weft_queue_init(&q, slots, 4, WEFT_FIFO), 0);
+    t_equal(weft_queue_done(&q), -EINVAL);
+    t_equal(weft_queue_join(&q), 0);
+    t_equal(weft_queue_put(&q, (void *)1), 0);
+    t_equal(weft_queue_put(&q, (void *)2), 0);
+    weft_with_group(&g) {
+        t_equal(weft_spawn_task(&g, joins, &u[0], &t), 0);
+        t_equal(weft_spawn(&g, joins, &u[1]), 0);
+        t_equal(weft_spawn(&g, joins, &u[2]), 0);
+        t_check(t_wait_waiting("queue join", 3));
+        t_equal(weft_task_cancel(t), 0);
+        t_equal(weft_await(t), 0);
+        t_equal(atomic_load(&u[0].rc), -ECANCELED);
+        t_equal(weft_queue_get(&q, &item), 0);
+        t_equal(weft_queue_get(&q, &item), 0);
+        /* Got is not done. */
+        t_equal(weft_queue_done(&q), 0);
+        weft_with_timeout(2 * WEFT_MS)
+            t_equal(weft_queue_join(&q), -ETIMEDOUT);
+        t_equal(t_waiting("queue join"), 2);
+        t_equal(weft_queue_done(&q), 0);
+    }
+    t_equal(atomic_load(&u[1].rc), 0);
+    t_equal(atomic_load(&u[2].rc), 0);
+    t_equal(weft_queue_done(&q), -EINVAL);
+    t_equal(weft_queue_join(&q), 0);
+    return 0;
+}
+
+static void
+join_returns_when_every_item_is_done_and_one_more_is_refused(void **state)
+{
+    weft_queue q;
+    void *slots[1];
+
+    assert_int_equal(t_run(t_workers(state), join_waits, NULL), 0);
+    assert_int_equal(weft_queue_init(&q, slots, 1, WEFT_FIFO), 0);
+    assert_int_equal(weft_queue_join(&q), -EPERM);
+    assert_int_equal(weft_queue_tryput(&q, slots), 0);
+    assert_int_equal(weft_queue_done(&q), 0);
+}
+
+/* What is dropped is done; what was got before is not. */
+static long join_after_drop(void *arg)
+{
+    void *slots[4], *item;
+    weft_queue q;
+    struct user u = {&q, NULL, 1}, late = {&q, (void *)6, 1};
+    weft_group g;
+
+    (void)arg;
+    t_equal(weft_queue_init(&q, slots, 4, WEFT_FIFO), 0);
+    for (intptr_t i = 1; i <= 4; i++)
+        t_equal(weft_queue_put(&q, (void *)i), 0);
+    t_equal(weft_queue_get(&q, &item), 0);
+    t_equal(weft_queue_put(&q, (void *)5), 0);
+    weft_with_group(&g) {
+        t_equal(weft_spawn(&g, joins, &u), 0);
+        t_equal(weft_spawn(&g, puts_it, &late), 0);
+        t_check(t_wait_waiting("queue join", 1));
+        t_check(t_wait_waiting("queue put", 1));
+        weft_queue_shutdown(&q, 1);
+        t_equal(t_waiting("queue join"), 1);
+        t_equal(weft_queue_done(&q), 0);
+    }
+    t_equal(atomic_load(&u.rc), 0);
+    t_equal(atomic_load(&late.rc), -ESHUTDOWN);
+    t_equal(weft_queue_done(&q), -EINVAL);
+
+    /* And a joiner of nothing but dropped items goes at once. */
+    t_equal(weft_queue_init(&q, slots, 4, WEFT_FIFO), 0);
+    t_equal(weft_queue_put(&q, (void *)1), 0);
+    atomic_store(&u.rc, 1);
+    weft_with_group(&g) {
+        t_equal(weft_spawn(&g, joins, &u), 0);
+        t_check(t_wait_waiting("queue join", 1));
+        weft_queue_shutdown(&q, 1);
+    }
+    t_equal(atomic_load(&u.rc), 0);
+    return 0;
+}
+
+static void items_dropped_by_a_shutdown_count_as_done(void **state)
+{
+    assert_int_equal(t_run(t_workers(state), join_after_drop, NULL), 0);
+}
+
+/* Rounds of work: the owner joins each and finds all of it done. */
+struct shop {
+    weft_queue q;
+    atomic_long worked;
+};
+
+static long works(void *arg)
+{
+    struct shop *s = arg;
+    void *item;
+
+    while (weft_queue_get(&s->q, &item) == 0) {
+        if ((intptr_t)item % 5 == 0)
+            weft_yield();
+        atomic_fetch_add(&s->worked, 1);
+        t_equal(weft_queue_done(&s->q), 0);
+    }
+    return 0;
+}
+
+static long open_shop(void *arg)
+{
+    struct shop s = {.worked = 0};
+    long rounds = *(long *)arg, put = 0;
+    weft_group g;
+
+    t_equal(weft_queue_init(&s.q, NULL, 0, WEFT_FIFO), 0);
+    weft_with_group(&g) {
+        for (int i = 0; i < 3; i++)
+            t_equal(weft_spawn(&g, works, &s), 0);
+        for (long r = 0; r < rounds; r++) {
+            for (long i = 0; i <= r % 40; i++, put++)
+                t_equal(weft_queue_put(&s.q, (void *)i), 0);
+            t_equal(weft_queue_join(&s.q), 0);
+            if (!t_equal(atomic_load(&s.worked), put))
+                break;
+        }
+        weft_queue_shutdown(&s.q, 0);
+    }
+    return weft_group_wait(&g);
+}
+
+static void after_each_join_all_that_was_put_is_worked_off(void **state)
+{
+    long rounds = t_scale(3000);
+
+    assert_int_equal(t_run(t_workers(state), open_shop, &rounds), 0);
+}
+
+/* ---- from outside ------------------------------------------------------- */
+
+static void *tries_to_put(void *arg)
+{
+    struct stream *s = arg;
+
+    for (long i = 0; i < s->each; i++)
+        while (weft_queue_tryput(&s->q, (void *)i) == -EAGAIN)
+            sched_yield();
+    weft_queue_shutdown(&s->q, 0);
+    return NULL;
+}
+
+static long gets_all(void *arg)
+{
+    struct stream *s = arg;
+    void *item;
+
+    while (weft_queue_get(&s->q, &item) == 0)
+        if (!t_equal((intptr_t)item, atomic_fetch_add(&s->got, 1)))
+            break;
+    return 0;
+}
+
+static void a_foreign_thread_may_put_by_trying(void **state)
+{
+    static struct stream s;
+    pthread_t thread;
+
+    memset(&s, 0, sizeof s);
+    s.each = t_scale(20000);
+    assert_int_equal(weft_queue_init(&s.q, s.slots, 8, WEFT_FIFO), 0);
+    assert_int_equal(pthread_create(&thread, NULL, tries_to_put, &s), 0);
+    assert_int_equal(t_run(t_workers(state), gets_all, &s), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(atomic_load(&s.got), s.each);
+}
+
 static const struct CMUnitTest tests[] = {
     T_EACH(nothing_is_lost_or_doubled_and_order_is_kept),
     T_EACH(a_bounded_put_waits_and_a_cancelled_one_adds_nothing),
@@ -444,6 +766,12 @@ static const struct CMUnitTest tests[] = {
     T_EACH(shutdown_now_drops_what_is_there_and_wakes_all),
     T_EACH(an_unbounded_queue_takes_what_comes),
     T_EACH(a_lifo_queue_gives_the_newest_first),
+    T_EACH(the_least_comes_first_and_equals_in_order_of_their_puts),
+    T_EACH(a_waiting_put_takes_its_place_in_the_order),
+    T_EACH(join_returns_when_every_item_is_done_and_one_more_is_refused),
+    T_EACH(items_dropped_by_a_shutdown_count_as_done),
+    T_EACH(after_each_join_all_that_was_put_is_worked_off),
+    T_EACH(a_foreign_thread_may_put_by_trying),
 };
 
 T_MAIN(tests)
