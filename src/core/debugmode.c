@@ -128,6 +128,9 @@ static void report_handles(struct weft_runtime *rt)
     }
     if (n > 20)
         w_warn("debug: left open: %u more", n - 20);
+    if (load_relaxed(&rt->own_pools))
+        w_warn("debug: left open: %u pools of weft_pool_open",
+               load_relaxed(&rt->own_pools));
 }
 
 void w_debug_close(struct weft_runtime *rt)

@@ -61,6 +61,8 @@ struct weft_runtime {
     struct spin calls_lock;
     struct list calls;               /* L: threads in weft_runtime_call */
 
+    _Atomic uint32_t own_pools; /* that weft_pool_open made and nobody closed */
+
     struct spin floor_lock;
     _Atomic(void *) floor[FLOOR_COUNT]; /* L to write */
     const struct floor_ops *floor_ops[FLOOR_COUNT];

@@ -15,6 +15,7 @@ struct order {
 };
 
 struct weft_pool {
+    struct weft_runtime *rt; /* I */
     struct pool *pool; /* I */
     char name[16];     /* I */
 };
@@ -46,11 +47,14 @@ int weft_pool_open(weft_pool **out, const struct weft_pool_options *opts)
     if (!o.max)
         o.max = w_topo_default_workers(rt->topo);
     rc = w_pool_open(&p->pool, rt, &o);
-    if (rc < 0)
+    if (rc < 0) {
         sys_free(p);
-    else
-        *out = p;
-    return rc;
+        return rc;
+    }
+    p->rt = rt;
+    add_relaxed(&rt->own_pools, 1);
+    *out = p;
+    return 0;
 }
 
 long weft_pool_call(weft_pool *p, weft_fn *fn, void *arg)
@@ -98,5 +102,6 @@ void weft_pool_close(weft_pool *p)
     if (t)
         w_pool_drain(p->pool, t);
     w_pool_close(p->pool);
+    sub_relaxed(&p->rt->own_pools, 1);
     sys_free(p);
 }

@@ -657,7 +657,72 @@ static void a_backtrace_delays_wakes_but_loses_none(void **state)
     assert_int_equal(t_run(t_workers(state), inspect, NULL), 0);
 }
 
+/* ---- blocks of one's own ----------------------------------------------------------- */
+
+struct thing {
+    int open, closed;
+};
+
+static struct thing *thing_open(struct thing *x, bool works)
+{
+    x->open += works;
+    return works ? x : NULL;
+}
+
+static void thing_leave(struct thing **x)
+{
+    if (*x) {
+        weft_with_shield()
+            t_equal(weft_sleep(1), 0);
+        (*x)->closed++;
+    }
+}
+
+static void close_number(int *n)
+{
+    *n = -1;
+}
+
+static long own_blocks(void *arg)
+{
+    struct thing x = {0, 0};
+    int rounds = 0;
+
+    (void)arg;
+    WEFT_WITH(struct thing, t, thing_open(&x, true), thing_leave) {
+        t_check(t == &x);
+        rounds++;
+    }
+    WEFT_WITH(struct thing, t, thing_open(&x, false), thing_leave)
+        rounds += t != NULL ? 100 : 1000;
+    for (int i = 0; i < 5; i++) {
+        WEFT_WITH(struct thing, t, thing_open(&x, true), thing_leave) {
+            rounds += t->open > 0;
+            if (i == 1)
+                break; /* the block */
+            if (i == 2)
+                goto out;
+        }
+    }
+out:
+    t_equal(rounds, 4);
+    t_equal(x.open, 4);
+    t_equal(x.closed, 4);
+    {
+        int n WEFT_CLEANUP(close_number) = 5;
+
+        t_equal(n, 5);
+    }
+    return 0;
+}
+
+static void blocks_of_ones_own_release_however_they_are_left(void **state)
+{
+    assert_int_equal(t_run(t_workers(state), own_blocks, NULL), 0);
+}
+
 static const struct CMUnitTest tests[] = {
+    T_EACH(blocks_of_ones_own_release_however_they_are_left),
     T_EACH(a_scope_is_cancelled_from_another_task),
     T_EACH(cancelling_a_scope_that_is_being_left_touches_nothing_else),
     T_EACH(a_cancellation_tells_its_reason),
