@@ -32,7 +32,8 @@ struct bench {
     unsigned workers; /* always so many, 0: as the user says */
 };
 
-extern const struct bench task_benches[], sync_benches[], wait_benches[];
+extern const struct bench task_benches[], sync_benches[], vocabulary_benches[],
+    wait_benches[];
 
 #define CHECK(x)                                                               \
     do {                                                                       \

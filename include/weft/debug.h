@@ -43,8 +43,9 @@ struct weft_stats {
 WEFT_API int weft_runtime_stats(weft_runtime *rt, struct weft_stats *out);
 
 /* Writes a line for each task that has been suspended since it started: name,
- * spawn site, what it waits for. Any thread; async-signal-unsafe. 0, -EPERM,
- * or the error of writing. */
+ * spawn site, the task that must do something first where that is known, what
+ * it waits for. Any thread; async-signal-unsafe. 0, -EPERM, or the error of
+ * writing. */
 WEFT_API int weft_tasks_dump(weft_runtime *rt, int fd);
 
 /* What is known of a task. Strings live for the call that tells them. */

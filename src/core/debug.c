@@ -148,15 +148,18 @@ struct dump {
 static void dump_one(struct weft_task *t, void *arg)
 {
     struct dump *d = arg;
-    char name[32], site[128], line[256];
-    const char *why = reason(t);
+    char name[32], site[128], other[32] = "-", other_site[128], line[320];
     uint32_t state = load_acquire(&t->state);
+    const char *why = reason(t);
+    struct weft_task *a = waits_for_racy(t);
     int n;
 
     if (state & (TASK_FREE | TASK_DONE))
         return;
     w_task_describe(t, name, sizeof name, site, sizeof site);
-    n = snprintf(line, sizeof line, "%-24s %-32s %s\n", name, site,
+    if (why && a)
+        w_task_describe(a, other, sizeof other, other_site, sizeof other_site);
+    n = snprintf(line, sizeof line, "%-24s %-32s %-16s %s\n", name, site, other,
                  state & TASK_NEW ? "new"
                  : why            ? why
                                   : "ready or running");
