@@ -83,7 +83,7 @@ static void check(struct weft_runtime *rt, struct worker *w, struct watched *x,
                   int64_t now)
 {
     uint64_t tick = load_relaxed(&w->tick);
-    struct weft_task *t = load_relaxed(&w->running);
+    struct weft_task *t = load_acquire(&w->running);
 
     if (tick != x->tick || !t || idle_is_asleep(&rt->idle, w->index)) {
         x->tick = tick;

@@ -69,7 +69,7 @@ static void set_running(struct worker *w, struct weft_task *t)
 {
     w->current = t;
     COUNT(w->tick);
-    store_relaxed(&w->running, t);
+    store_release(&w->running, t);
 }
 
 /* libstdc++ keeps the exceptions that are being handled in the thread; they
@@ -253,7 +253,7 @@ void w_run_inline(struct worker *w, struct weft_task *t)
     result = call(t);
     w = w_worker();
     w->current = outer;
-    store_relaxed(&w->running, outer);
+    store_release(&w->running, outer);
     w_task_end(w, t, result);
     w_worker_flush(w);
 }

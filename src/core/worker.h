@@ -81,7 +81,7 @@ struct worker {
     _Atomic uint64_t spawned, ended, switches, steals, events_stolen, parks,
         wakes, polls, timers_fired, roots_started, roots_ended;
     _Atomic int64_t last_poll; /* clock */
-    _Atomic(struct weft_task *) running; /* for the monitor */
+    _Atomic(struct weft_task *) running; /* for the monitor, with its slab */
 
     alignas(W_ISOLATED) struct slot slot; /* runs next */
     struct runq runq;

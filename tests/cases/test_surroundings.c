@@ -636,13 +636,16 @@ static long inspect(void *arg)
     void *pcs[32];
     weft_group g;
     long seen = 0;
+    int64_t end;
 
     (void)arg;
     atomic_store(&done_looking, 0);
     weft_with_group(&g) {
         for (int i = 0; i < 4; i++)
             t_equal(weft_spawn_task(&g, busy_naps, NULL, &t[i]), 0);
-        for (long i = 0; i < t_scale(4000); i++) {
+        end = weft_now() + 10 * WEFT_SEC;
+        for (long i = 0;
+             i < t_scale(4000) || (seen == 0 && weft_now() < end); i++) {
             seen += weft_task_backtrace(t[i % 4], pcs, 32) > 0;
             t_equal(weft_yield(), 0);
         }
