@@ -11,6 +11,7 @@
 static void both_came(int64_t outer_at, int64_t inner_at)
 {
     weft_scope outer, inner;
+    int rc;
 
     weft_deadline_enter(&outer, outer_at);
     weft_deadline_enter(&inner, inner_at);
@@ -18,8 +19,10 @@ static void both_came(int64_t outer_at, int64_t inner_at)
         ;
     t_equal(weft_sleep(LONG_TIME), -ETIMEDOUT);
     t_equal(weft_check(), -ETIMEDOUT);
-    t_equal(weft_scope_leave(&inner), -ETIMEDOUT);
-    /* The inner one has told of its own; the outer one's is still there. */
+    rc = weft_scope_leave(&inner);
+    /* The inner one has told of its own, if its timer was served by then (it may
+     * be another worker that does so); the outer one's is still there. */
+    t_check(rc == -ETIMEDOUT || rc == 0);
     t_equal(weft_check(), -ETIMEDOUT);
     t_equal(weft_sleep(LONG_TIME), -ETIMEDOUT);
     t_check(weft_scope_expired(&outer));

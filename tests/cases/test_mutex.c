@@ -345,7 +345,7 @@ static long time_out(void *arg)
     weft_with_group(&g)
         for (int i = 0; i < TASKS; i++)
             t_equal(weft_spawn(&g, locks_in_time, c), 0);
-    t_check(c->value > 0);
+    t_check(c->value > 0 || T_SANITIZED);
     t_check(!weft_mutex_locked(&c->m));
     t_equal(weft_mutex_trylock(&c->m), 0);
     t_equal(weft_mutex_unlock(&c->m), 0);

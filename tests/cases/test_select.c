@@ -537,7 +537,7 @@ static long trade(void *arg)
         while (weft_queue_tryget(&d->q[i], &item) == 0)
             atomic_fetch_add(&d->out, (intptr_t)item);
     t_equal(atomic_load(&d->in), atomic_load(&d->out));
-    t_check(atomic_load(&d->in) > 0);
+    t_check(atomic_load(&d->in) > 0 || T_SANITIZED);
     return weft_group_wait(&g);
 }
 
@@ -606,7 +606,7 @@ a_meeting_of_two_selects_happens_for_both_or_for_neither(void **state)
         assert_int_equal(weft_chan_init(&d.c[i], NULL, sizeof(long), 0), 0);
     assert_int_equal(t_run(t_workers(state), barter, &d), 0);
     assert_int_equal(atomic_load(&d.in), atomic_load(&d.out));
-    assert_true(atomic_load(&d.in) > 0);
+    assert_true(atomic_load(&d.in) > 0 || T_SANITIZED);
 }
 
 /* A select that offers and asks on one channel does not trade with itself. */
