@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* weft/net.h - file descriptors, listeners and streams. */
+/* weft/net.h - file descriptors, addresses, listeners, streams, datagrams,
+ * processes and signals. */
 #ifndef WEFT_NET_H
 #define WEFT_NET_H
 
@@ -9,6 +10,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* <sys/socket.h> would take names like `send` and `listen` from you. */
+struct sockaddr;
 
 /* ---- raw descriptors --------------------------------------------------- */
 
@@ -45,6 +49,51 @@ WEFT_API int weft_fd_unwatch(weft_watch *w);
 /* Why w fired: ready events (> 0), -ETIMEDOUT, or -ECANCELED when the runtime
  * stops. */
 WEFT_API int weft_watch_result(const weft_watch *w);
+
+/* The system calls of these names on a fd that is non-blocking: where the
+ * kernel says EAGAIN they wait. Plain files just work; reading one may hold up
+ * the worker as long as the disk does. Task. Errors: the kernel's, beside those
+ * of weft_fd_wait. */
+
+/* At least one byte, at most n; 0: the end. sock_recv */
+WEFT_API WEFT_MUST_CHECK ssize_t weft_fd_read(int fd, void *buf, size_t n);
+
+/* All n bytes; returns n. On an error an unknown part was written. No SIGPIPE.
+ * sock_sendall */
+WEFT_API WEFT_MUST_CHECK ssize_t weft_fd_write(int fd, const void *buf,
+                                               size_t n);
+
+/* The next connection's fd, non-blocking and close-on-exec, yours to close.
+ * addr and len as accept's (unsigned is socklen_t), or NULL. sock_accept */
+WEFT_API WEFT_MUST_CHECK int weft_fd_accept(int fd, struct sockaddr *addr,
+                                            unsigned *len);
+
+/* 0: fd is connected. After -ECANCELED or -ETIMEDOUT it still tries: close it,
+ * or call again. sock_connect */
+WEFT_API WEFT_MUST_CHECK int
+weft_fd_connect(int fd, const struct sockaddr *addr, unsigned len);
+
+/* ---- addresses --------------------------------------------------------- */
+
+/* An address is text: "host:port", ":port", "[v6]:port" or "unix:/path"; a
+ * weft_address is one that was looked up. */
+
+/* Puts the addresses that `address` stands for into out, n at most (16 will
+ * always do), the best one first; returns how many. An empty host is loopback.
+ * Waits only for names, as long as the system's resolver takes: it cannot be
+ * interrupted. Task. -EINVAL, -ENOENT (no such host), -EAGAIN (the resolver
+ * failed), -ECANCELED, -ETIMEDOUT, -ENOMEM. getaddrinfo */
+WEFT_API WEFT_MUST_CHECK int weft_resolve(const char *address,
+                                          weft_address *out, size_t n);
+
+/* Writes a as "1.2.3.4:5", "[v6]:5" or "unix:path". Any thread. 0, -EINVAL.
+ * getnameinfo */
+WEFT_API int weft_address_format(const weft_address *a, char *buf, size_t n);
+
+/* a as the system calls want it, and its length; it lives as long as a. Any
+ * thread. */
+WEFT_API const struct sockaddr *weft_address_sockaddr(const weft_address *a,
+                                                      unsigned *len);
 
 /* ---- listeners --------------------------------------------------------- */
 
@@ -105,6 +154,12 @@ WEFT_API WEFT_MUST_CHECK ssize_t weft_readn(weft_stream *s, void *buf,
 WEFT_API WEFT_MUST_CHECK ssize_t weft_readline(weft_stream *s, char *buf,
                                                size_t n);
 
+/* The same with dn >= 1 bytes of your own for the end of a piece. -EINVAL: n
+ * has no room for it. readuntil */
+WEFT_API WEFT_MUST_CHECK ssize_t weft_readuntil(weft_stream *s, char *buf,
+                                                size_t n, const void *delimiter,
+                                                size_t dn);
+
 /* Gives all n bytes to the kernel, waiting as it must; returns n. On an error
  * an unknown part was sent. Between cork and flush it may gather instead.
  * write + drain */
@@ -154,6 +209,103 @@ WEFT_API WEFT_MUST_CHECK int weft_stream_watch(weft_stream *s, int64_t deadline,
 
 /* Why fn was called: WEFT_READ, -ETIMEDOUT or -ECANCELED. */
 WEFT_API int weft_stream_watch_result(const weft_stream *s);
+
+/* ---- datagrams --------------------------------------------------------- */
+
+/* A UDP socket. One task may receive and one send at a time; a second gets
+ * -EBUSY. Errors of all calls beside those named: -ECANCELED, -ETIMEDOUT,
+ * -EBADF (closed meanwhile), -ENOMEM; with a peer also -ECONNREFUSED (nobody
+ * listened there for one that was sent before). */
+
+/* Opens a socket that is bound to `local` (port 0 or NULL: any; NULL: of the
+ * peer's family, else IPv4) and takes datagrams from `peer` alone, or from all
+ * (NULL). *u is yours until weft_udp_close. Task. -EINVAL, -ENOENT (no such
+ * host), -EADDRINUSE, -EACCES, ... create_datagram_endpoint */
+WEFT_API WEFT_MUST_CHECK int weft_udp_open(weft_udp **u, const char *local,
+                                           const char *peer);
+
+/* Sends one datagram to `to`, or to the peer (NULL); returns n. -EDESTADDRREQ
+ * (no peer), -EMSGSIZE (longer than a datagram can be), -ENETUNREACH, ...
+ * sendto */
+WEFT_API WEFT_MUST_CHECK ssize_t weft_udp_send(weft_udp *u, const void *buf,
+                                               size_t n,
+                                               const weft_address *to);
+
+/* Waits for a datagram; returns its length, which may be 0, and who sent it in
+ * *from unless that is NULL. -EMSGSIZE: it was longer than n; what did not fit
+ * is lost. datagram_received */
+WEFT_API WEFT_MUST_CHECK ssize_t weft_udp_recv(weft_udp *u, void *buf, size_t n,
+                                               weft_address *from);
+
+/* Closes and frees u at once; a task that waits on u gets -EBADF, and no new
+ * call on u may start. NULL is fine. Task. transport.close */
+WEFT_API void weft_udp_close(weft_udp *u);
+
+/* The bound port; the descriptor, for setsockopt and the like. Any thread. */
+WEFT_API int weft_udp_port(const weft_udp *u);
+WEFT_API int weft_udp_fd(const weft_udp *u);
+
+/* ---- processes --------------------------------------------------------- */
+
+/* What a child's stdin, stdout and stderr are, if not an open descriptor of
+ * yours (> 0), which stays yours. */
+enum {
+    WEFT_INHERIT = 0,
+    WEFT_PIPE = -1,   /* a pipe; weft_process_stdin and so on are our end */
+    WEFT_NULL = -2,   /* /dev/null */
+    WEFT_STDOUT = -3, /* stderr only: where its stdout goes */
+};
+
+struct weft_process_options {
+    int in, out, err; /* WEFT_INHERIT, WEFT_PIPE, ..., or a descriptor */
+    const char *cwd;  /* NULL: ours */
+    char *const *env; /* "NAME=value", ..., NULL; NULL: ours */
+    int group;        /* 1: leads a process group of its own, to which the
+                         signals sent to it go */
+    int keep_fds;     /* 1: descriptors > 2 without close-on-exec stay open in
+                         it (always, with a libc older than glibc 2.34) */
+};
+
+/* Starts the program argv[0], found by PATH if it has no slash, with the
+ * arguments argv, which ends with NULL. It begins with no signal blocked or
+ * ignored. opts may be NULL. *p is yours until weft_process_close. Task. 0,
+ * -ENOENT (no such program or directory), -EACCES, -EINVAL, -EBADF, -EMFILE,
+ * -EAGAIN, -ENOMEM, -ECANCELED, -ETIMEDOUT (not started).
+ * create_subprocess_exec */
+WEFT_API WEFT_MUST_CHECK int
+weft_process_start(weft_process **p, char *const *argv,
+                   const struct weft_process_options *opts);
+
+/* Our ends of its pipes, NULL where there is none: to write to its stdin, to
+ * read the others. They belong to p: do not close them. weft_shutdown ends its
+ * stdin. Read stdout and stderr at the same time if both are pipes, and while
+ * you write: a full pipe stops it. Process.stdin, stdout, stderr */
+WEFT_API weft_stream *weft_process_stdin(const weft_process *p);
+WEFT_API weft_stream *weft_process_stdout(const weft_process *p);
+WEFT_API weft_stream *weft_process_stderr(const weft_process *p);
+
+/* Waits for its end; returns the exit code (0 to 255), or 256 + the signal that
+ * ended it. Any number of tasks, any number of times. If the wait is cancelled
+ * the process goes on. Task. -ECANCELED, -ETIMEDOUT, -ECHILD (somebody else
+ * took the result, or SIGCHLD is ignored). Process.wait */
+WEFT_API WEFT_MUST_CHECK int weft_process_wait(weft_process *p);
+
+/* The same without waiting. Any thread. -EAGAIN: it runs. returncode */
+WEFT_API WEFT_MUST_CHECK int weft_process_trywait(weft_process *p);
+
+/* Sends a signal to it, or to its group (see options). Any thread. 0, -ESRCH
+ * (its end was waited for already, or see -ECHILD above), -EINVAL, -EPERM.
+ * send_signal, kill, terminate */
+WEFT_API int weft_process_kill(weft_process *p, int sig);
+
+/* Its number, which is another's some time after it was waited for. Process.pid
+ */
+WEFT_API pid_t weft_process_pid(const weft_process *p);
+
+/* Kills it (its group) if its end was not waited for, waits until it is gone,
+ * cancelled or not, closes the pipes and frees p. No other task may be inside a
+ * call on p or its streams. NULL is fine. Task. */
+WEFT_API void weft_process_close(weft_process *p);
 
 /* ---- signals ------------------------------------------------------------ */
 

@@ -51,6 +51,8 @@ typedef struct weft_stream weft_stream;
 typedef struct weft_listener weft_listener;
 typedef struct weft_pool weft_pool;
 typedef struct weft_signals weft_signals;
+typedef struct weft_udp weft_udp;
+typedef struct weft_process weft_process;
 typedef struct weft_depot weft_depot;
 typedef struct weft_actor weft_actor;
 typedef struct weft_supervisor weft_supervisor;
@@ -111,6 +113,9 @@ typedef struct weft_chan {
 typedef struct weft_gen {
     uint64_t opaque[72];
 } weft_gen;
+typedef struct weft_address {
+    uint64_t opaque[17];
+} weft_address;
 typedef struct weft_limiter {
     uint64_t opaque[12];
 } weft_limiter;

@@ -21,6 +21,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -32,6 +33,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -162,6 +164,18 @@ static inline ssize_t sys_sendmsg(int fd, const struct msghdr *m, int flags)
     return SYS_RET(sendmsg(fd, m, flags));
 }
 
+static inline ssize_t sys_sendto(int fd, const void *buf, size_t n, int flags,
+                                 const struct sockaddr *a, socklen_t len)
+{
+    return SYS_RET(sendto(fd, buf, n, flags, a, len));
+}
+
+static inline ssize_t sys_recvfrom(int fd, void *buf, size_t n, int flags,
+                                   struct sockaddr *a, socklen_t *len)
+{
+    return SYS_RET(recvfrom(fd, buf, n, flags, a, len));
+}
+
 static inline ssize_t sys_sendfile(int out, int in, off_t *off, size_t n)
 {
     return SYS_RET(sendfile(out, in, off, n));
@@ -175,6 +189,11 @@ static inline int sys_fcntl(int fd, int cmd, long arg)
 static inline int sys_dup3(int from, int to, int flags)
 {
     return SYS_RET(dup3(from, to, flags));
+}
+
+static inline int sys_pipe2(int fd[2], int flags)
+{
+    return SYS_RET(pipe2(fd, flags));
 }
 
 static inline int sys_socket(int domain, int type, int proto)
@@ -319,6 +338,37 @@ static inline int sys_thread_create(pthread_t *t, const pthread_attr_t *a,
 static inline int sys_setpriority(pid_t tid, int nice)
 {
     return SYS_RET(setpriority(PRIO_PROCESS, (id_t)tid, nice));
+}
+
+/* posix_spawnp: file is searched for in PATH. */
+static inline int sys_spawn(pid_t *pid, const char *file,
+                            const posix_spawn_file_actions_t *actions,
+                            const posix_spawnattr_t *attr, char *const *argv,
+                            char *const *env)
+{
+    return -posix_spawnp(pid, file, actions, attr, argv, env);
+}
+
+static inline int sys_waitid(idtype_t type, id_t id, siginfo_t *info,
+                             int options)
+{
+    return SYS_RET(waitid(type, id, info, options));
+}
+
+static inline int sys_kill(pid_t pid, int sig)
+{
+    return SYS_RET(kill(pid, sig));
+}
+
+/* Close-on-exec. -ENOSYS where the kernel is older than 5.3. */
+static inline int sys_pidfd_open(pid_t pid)
+{
+#ifdef SYS_pidfd_open
+    return (int)SYS_RET(syscall(SYS_pidfd_open, pid, 0));
+#else
+    (void)pid;
+    return -ENOSYS;
+#endif
 }
 
 static inline pid_t sys_gettid(void)

@@ -7,8 +7,11 @@
 #include <string.h>
 #include <sys/un.h>
 #include <weft/exec.h>
+#include <weft/net.h>
+#include <weft/scope.h>
 
 #include "base/sys.h"
+#include "core/runtime.h"
 
 #define HOST_MAX 256
 
@@ -124,6 +127,37 @@ int w_addr_parse(const char *text, bool passive, struct addr out[ADDR_MAX])
     if (rc < 0)
         return (int)rc;
     return l.n ? l.n : -ENOENT;
+}
+
+int weft_resolve(const char *address, weft_address *out, size_t n)
+{
+    struct addr a[ADDR_MAX];
+    int found;
+
+    if (!w_current())
+        return -EPERM;
+    found = weft_check();
+    if (found == 0)
+        found = w_addr_parse(address, false, a);
+    if (found > 0 && (size_t)found > n)
+        found = (int)n;
+    if (found > 0)
+        memcpy(out, a, (size_t)found * sizeof *a);
+    return found;
+}
+
+int weft_address_format(const weft_address *a, char *buf, size_t n)
+{
+    return w_addr_format((const struct addr *)a, buf, n);
+}
+
+const struct sockaddr *weft_address_sockaddr(const weft_address *a,
+                                             unsigned *len)
+{
+    const struct addr *x = (const struct addr *)a;
+
+    *len = x->len;
+    return &x->sa;
 }
 
 int w_addr_format(const struct addr *a, char *buf, size_t n)

@@ -4,6 +4,7 @@
 #define WEFT_NET_ADDR_H
 
 #include <sys/socket.h>
+#include <weft/types.h>
 
 #include "base/base.h"
 
@@ -14,6 +15,8 @@ struct addr {
         struct sockaddr_storage storage;
     };
 };
+
+static_assert(sizeof(struct addr) == sizeof(weft_address), "weft_address");
 
 #define ADDR_MAX 16
 

@@ -7,10 +7,7 @@
  * edge instead of asking for EAGAIN; unless an end was signalled, which may
  * have come with the same edge.
  *
- * Closing while another task is inside a call is allowed: the last one out
- * frees the stream. After weft_close no call may start. The closer sets
- * `closed`, then wakes; who is inside notes the tick, then looks at `closed`:
- * so it either sees it or does not wait. */
+ * Who is inside a call, and closing meanwhile: door.h. */
 #include "net/stream.h"
 
 #include <netinet/in.h>
@@ -18,6 +15,7 @@
 #include <string.h>
 
 #include "base/sys.h"
+#include "net/sigpipe.h"
 
 /* ---- life -------------------------------------------------------------- */
 
@@ -94,68 +92,33 @@ static void destroy(struct weft_stream *s)
     sys_free(s);
 }
 
-/* Claims one direction; each call is paired with leave(). */
 static int enter(struct weft_stream *s, int dir)
 {
-    struct worker *w = w_worker();
-    bool *busy = dir == DIR_READ ? &s->reading : &s->writing;
-    int rc = 0;
-
-    if (unlikely(!w || !w->current))
-        return -EPERM;
-    w_budget(w);
-    rc = w_cancel_error(w_current());
-    if (unlikely(rc))
-        return rc;
-    spin_lock(&s->lock);
-    if (unlikely(load_relaxed(&s->closed)))
-        rc = -EBADF;
-    else if (unlikely(*busy))
-        rc = -EBUSY;
-    else
-        *busy = true;
-    spin_unlock(&s->lock);
-    return rc;
-}
-
-static void drop(struct weft_stream *s, bool *inside)
-{
-    bool last;
-
-    spin_lock(&s->lock);
-    *inside = false;
-    last =
-        load_relaxed(&s->closed) && !s->reading && !s->writing && !s->closing;
-    spin_unlock(&s->lock);
-    if (unlikely(last))
-        destroy(s);
+    return door_enter(&s->door, dir);
 }
 
 static void leave(struct weft_stream *s, int dir)
 {
-    drop(s, dir == DIR_READ ? &s->reading : &s->writing);
+    if (door_leave(&s->door, dir))
+        destroy(s);
 }
 
 static int flush_now(struct weft_stream *s, bool wait, int flags);
 
 void weft_close(weft_stream *s)
 {
-    bool reading, writing;
+    unsigned inside;
 
     if (!s)
         return;
     (void)w_watch_disarm(&s->watch);
-    spin_lock(&s->lock);
-    store_release(&s->closed, 1);
-    s->closing = true;
-    reading = s->reading;
-    writing = s->writing;
-    spin_unlock(&s->lock);
-    if (!writing)
+    inside = door_close(&s->door);
+    if (!(inside & 1u << DIR_WRITE))
         (void)flush_now(s, false, 0);
-    if (reading || writing)
+    if (inside)
         w_cell_wake(s->cell, -EBADF);
-    drop(s, &s->closing);
+    if (door_closed_by(&s->door))
+        destroy(s);
 }
 
 int weft_stream_fd(const weft_stream *s)
@@ -184,7 +147,7 @@ static ssize_t fill(struct weft_stream *s, char *buf, size_t n)
         uint32_t tick = cell_tick(s->cell, DIR_READ);
         ssize_t got;
 
-        if (unlikely(load_acquire(&s->closed)))
+        if (unlikely(door_closed(&s->door)))
             return -EBADF;
         if (s->drained && tick == s->seen && !load_acquire(&s->cell->hup)) {
             got = -EAGAIN;
@@ -330,7 +293,13 @@ ssize_t weft_readn(weft_stream *s, void *buf, size_t n)
     return rc;
 }
 
-static ssize_t read_line(struct weft_stream *s, char *buf, size_t n)
+static char *find(const char *in, size_t n, const char *mark, size_t mn)
+{
+    return likely(mn == 1) ? memchr(in, *mark, n) : memmem(in, n, mark, mn);
+}
+
+static ssize_t read_until(struct weft_stream *s, char *buf, size_t n,
+                          const char *mark, size_t mn)
 {
     size_t searched = 0, len;
     ssize_t rc = 1;
@@ -340,14 +309,16 @@ static ssize_t read_line(struct weft_stream *s, char *buf, size_t n)
 
         len = buffered(s);
         if (len > searched)
-            end = memchr(s->in + s->in_start + searched, '\n', len - searched);
+            end =
+                find(s->in + s->in_start + searched, len - searched, mark, mn);
         if (end) {
-            len = (size_t)(end - s->in) - s->in_start + 1;
+            len = (size_t)(end - s->in) - s->in_start + mn;
             break;
         }
         if (rc == 0 || len > n - 1)
             break;
-        searched = len;
+        /* The mark may have begun. */
+        searched = len >= mn ? len - (mn - 1) : 0;
         rc = fill_buffer(s);
         if (rc < 0)
             return rc;
@@ -359,18 +330,24 @@ static ssize_t read_line(struct weft_stream *s, char *buf, size_t n)
     return (ssize_t)len;
 }
 
-ssize_t weft_readline(weft_stream *s, char *buf, size_t n)
+ssize_t weft_readuntil(weft_stream *s, char *buf, size_t n,
+                       const void *delimiter, size_t dn)
 {
     ssize_t rc;
 
-    if (n < 2)
+    if (dn == 0 || n <= dn)
         return -EINVAL;
     rc = enter(s, DIR_READ);
     if (rc < 0)
         return rc;
-    rc = read_line(s, buf, n);
+    rc = read_until(s, buf, n, delimiter, dn);
     leave(s, DIR_READ);
     return rc;
+}
+
+ssize_t weft_readline(weft_stream *s, char *buf, size_t n)
+{
+    return weft_readuntil(s, buf, n, "\n", 1);
 }
 
 /* False: an edge will tell. Registration reports what is there; later on the
@@ -408,9 +385,9 @@ int weft_stream_watch(weft_stream *s, int64_t deadline, weft_fn *fn, void *arg)
 
     if (!w || !w->current)
         return -EPERM;
-    spin_lock(&s->lock);
-    busy = s->reading;
-    spin_unlock(&s->lock);
+    spin_lock(&s->door.lock);
+    busy = s->door.inside[DIR_READ];
+    spin_unlock(&s->door.lock);
     if (busy)
         return -EBUSY;
     /* A value that the tick does not have makes the watch fire at once. */
@@ -428,31 +405,6 @@ int weft_stream_watch_result(const weft_stream *s)
 }
 
 /* ---- writing ----------------------------------------------------------- */
-
-/* MSG_NOSIGNAL keeps SIGPIPE away from sends. Pipes and sendfile have no such
- * flag: there the signal is blocked, and one that the call raised is taken
- * back before the mask is. Blocked before, it was the user's affair already. */
-struct sigpipe_guard {
-    sigset_t set, old;
-};
-
-static void guard_enter(struct sigpipe_guard *g)
-{
-    sigemptyset(&g->set);
-    sigaddset(&g->set, SIGPIPE);
-    (void)pthread_sigmask(SIG_BLOCK, &g->set, &g->old);
-}
-
-static ssize_t guard_leave(struct sigpipe_guard *g, ssize_t rc)
-{
-    struct timespec zero = {0, 0};
-
-    if (rc == -EPIPE && !sigismember(&g->old, SIGPIPE))
-        while (SYS_RET(sigtimedwait(&g->set, NULL, &zero)) == -EINTR)
-            ;
-    (void)pthread_sigmask(SIG_SETMASK, &g->old, NULL);
-    return rc;
-}
 
 static ssize_t pipe_writev(int fd, const struct iovec *v, int n)
 {
@@ -489,7 +441,7 @@ static ssize_t write_all(struct weft_stream *s, struct iovec *v, int n,
             v++, n--;
         if (!n)
             return (ssize_t)done;
-        if (unlikely(load_acquire(&s->closed)))
+        if (unlikely(door_closed(&s->door)))
             return -EBADF;
         rc = write_once(s, v, n, flags);
         if (rc == -EINTR)
@@ -615,6 +567,19 @@ int weft_flush(weft_stream *s)
     return rc;
 }
 
+/* The end of a pipe's stream is that its last writer is gone. The number stays
+ * taken, by something that nobody can write to, until the stream is closed. */
+static int end_pipe(struct weft_stream *s)
+{
+    int rc, fd = sys_open("/", O_PATH | O_CLOEXEC, 0);
+
+    if (fd < 0)
+        return fd;
+    rc = sys_dup3(fd, s->fd, O_CLOEXEC);
+    (void)sys_close(fd);
+    return rc < 0 ? rc : 0;
+}
+
 int weft_shutdown(weft_stream *s)
 {
     int rc = enter(s, DIR_WRITE);
@@ -623,8 +588,10 @@ int weft_shutdown(weft_stream *s)
         return rc;
     s->corked = false;
     rc = flush_now(s, true, 0);
-    if (rc == 0)
-        rc = s->socket ? sys_shutdown(s->fd, SHUT_WR) : -ENOTSOCK;
+    if (rc == 0 && s->socket)
+        rc = sys_shutdown(s->fd, SHUT_WR);
+    else if (rc == 0)
+        rc = s->one_way ? end_pipe(s) : -ENOTSOCK;
     leave(s, DIR_WRITE);
     return rc;
 }
@@ -673,7 +640,7 @@ static ssize_t send_file(struct weft_stream *s, int fd, off_t off, size_t n)
         struct sigpipe_guard g;
         ssize_t rc;
 
-        if (unlikely(load_acquire(&s->closed)))
+        if (unlikely(door_closed(&s->door)))
             return -EBADF;
         guard_enter(&g);
         rc = guard_leave(&g, sys_sendfile(s->fd, fd, &at, want));
@@ -709,72 +676,5 @@ ssize_t weft_sendfile(weft_stream *s, int fd, off_t off, size_t n)
     if (rc == 0)
         rc = send_file(s, fd, off, n);
     leave(s, DIR_WRITE);
-    return rc;
-}
-
-/* ---- connecting -------------------------------------------------------- */
-
-/* Until s is connected, or has failed to be. */
-static int await_connect(struct weft_stream *s)
-{
-    uint32_t tick = cell_tick(s->cell, DIR_WRITE);
-    int error = 0, rc;
-    socklen_t n = sizeof error;
-
-    /* The tick was taken before anything was registered, so the edge of the
-     * end of connecting cannot have been missed. */
-    rc = w_cell_wait(s->cell, DIR_WRITE, tick);
-    if (rc < 0)
-        return rc;
-    rc = sys_getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &n);
-    return rc < 0 ? rc : -error;
-}
-
-static int connect_one(const struct addr *a, struct weft_stream **out)
-{
-    struct weft_stream *s;
-    int rc, fd = sys_socket(a->sa.sa_family,
-                            SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    if (fd < 0)
-        return fd;
-    rc = w_stream_make(&s, fd, w_stream_kind(fd, a->sa.sa_family));
-    if (rc < 0) {
-        (void)sys_close(fd);
-        return rc;
-    }
-    rc = sys_connect(fd, &a->sa, a->len);
-    while (rc == -EAGAIN && a->sa.sa_family == AF_UNIX) {
-        /* The listener's queue is full, and nothing will tell when not. */
-        rc = weft_sleep(WEFT_MS);
-        if (rc == 0)
-            rc = sys_connect(fd, &a->sa, a->len);
-    }
-    if (rc == -EINPROGRESS || rc == -EINTR)
-        rc = await_connect(s);
-    if (rc < 0) {
-        weft_close(s);
-        return rc;
-    }
-    *out = s;
-    return 0;
-}
-
-int weft_connect(weft_stream **out, const char *address)
-{
-    struct addr a[ADDR_MAX];
-    int n, rc = -ENOENT;
-
-    if (!w_current())
-        return -EPERM;
-    n = w_addr_parse(address, false, a);
-    if (n < 0)
-        return n;
-    for (int i = 0; i < n; i++) {
-        rc = connect_one(&a[i], out);
-        /* The kernel's own time-out lets the next address have its turn. */
-        if (rc == 0 || weft_check() < 0)
-            break;
-    }
     return rc;
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Streams from the inside, for listeners. */
+/* Streams from the inside, for listeners and processes. */
 #ifndef WEFT_NET_STREAM_H
 #define WEFT_NET_STREAM_H
 
-#include "core/poll.h"
-#include "core/runtime.h"
 #include "net/addr.h"
+#include "net/door.h"
 
 #define STREAM_BUFFER ((size_t)16384)
 
@@ -14,14 +13,11 @@ struct weft_stream {
     struct cell *cell; /* I */
     bool socket;       /* I: else a pipe or the like */
     bool gapless;      /* I: a short read has emptied it */
-    bool reading;      /* L: a task is inside a read */
-    bool writing;      /* L: a task is inside a write */
-    bool closing;      /* L: weft_close is still at work */
+    bool one_way;      /* I: a pipe's writing end, which nobody shares */
     /* The reader's. */
-    bool drained;            /* the socket was empty when its tick was `seen` */
-    bool corked;             /* the writer's */
-    _Atomic uint32_t closed; /* L to write */
-    struct spin lock;
+    bool drained; /* the socket was empty when its tick was `seen` */
+    bool corked;  /* the writer's */
+    struct door door;
     uint32_t seen;
     char *in; /* in_size bytes, or NULL */
     size_t in_size, in_start, in_end;
