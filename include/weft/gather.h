@@ -23,7 +23,8 @@ struct weft_call {
 /* Runs the n calls at once and waits for all; results are in calls[i].ret. On
  * the first error the other calls are cancelled and awaited, and that error is
  * returned; else 0. If the caller is cancelled so are the calls. n == 0: 0.
- * Task. -ENOMEM. asyncio.gather */
+ * Task. -ENOMEM, -EINVAL (a call of nothing), -EDEADLK (of the caller).
+ * asyncio.gather */
 #define weft_gather(calls, n) weft_gather_at(calls, n, WEFT_SITE("gather"))
 WEFT_API WEFT_MUST_CHECK long weft_gather_at(struct weft_call *calls, size_t n,
                                              const char *site);

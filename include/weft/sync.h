@@ -144,7 +144,7 @@ WEFT_API void weft_sem_cleanup_(weft_sem **s);
 WEFT_API int weft_barrier_init(weft_barrier *b, unsigned n);
 
 /* Waits until n parties wait, then all pass. Returns a number 0 .. n - 1,
- * different for each. Task. -EPIPE (broken), -ECANCELED, -ETIMEDOUT: the caller
+ * different for each. Task. -EINVAL (not initialised), -EPIPE (broken), -ECANCELED, -ETIMEDOUT: the caller
  * leaves, and the barrier breaks for all who wait. Barrier.wait */
 WEFT_API WEFT_MUST_CHECK int weft_barrier_wait(weft_barrier *b);
 

@@ -23,8 +23,8 @@ struct weft_error {
     const char *task;    /* the task's name */
     const char *site;    /* file:line of its spawn */
     const char *message; /* from weft_fail, or weft_strerror(code) */
-    const char *doing;   /* what `cause` failed in: "while joining", "in group",
-                          * ...; NULL where there is no cause */
+    const char *doing;   /* how `cause` led here: "while joining" another task,
+                          * "after" an error of its own; NULL without one */
     const struct weft_error *cause;      /* the failure that led to this one */
     const struct weft_error *suppressed; /* in a group's error: the next child
                                           * that failed after it */
@@ -50,6 +50,7 @@ struct weft_options {
     int64_t blocking_keepalive; /* ns that an idle thread stays; 10 s */
     enum weft_pin pin;
     int executor_nice;         /* 19; negative: same weight as the workers */
+    size_t executor_stack;     /* bytes of an executor's thread; 16 MiB */
     size_t stack_size;         /* bytes a task may use; 256 KiB */
     size_t stack_limit;        /* stacks in all; no limit */
     int64_t slow_task;         /* ns in one go before a report; 100 ms;
@@ -276,7 +277,7 @@ WEFT_API WEFT_MUST_CHECK int weft_group_next(weft_group *g, weft_task **t);
 WEFT_API const struct weft_error *weft_group_error(const weft_group *g);
 
 /* The message of the group's first error, NULL if none. g's owner, until the
- * owner ends or opens g again. */
+ * owner ends, opens g again, or has left eight other groups that failed. */
 WEFT_API const char *weft_group_message(const weft_group *g);
 
 WEFT_API void weft_group_cleanup_(weft_group **g);

@@ -7,7 +7,8 @@
  *     task can continue on another one.
  *   - Times are nanoseconds in int64_t on CLOCK_MONOTONIC.
  *   - Value objects (weft_group, weft_mutex, ...) live in your memory, are
- *     valid when zeroed, need no destroy, and must not move while in use.
+ *     valid when zeroed (those with an init function: after it), need no
+ *     destroy, and must not move while in use.
  *   - "Waits": the call may suspend the running task; it is a cancellation
  *     point, takes no time-out (scopes do, see weft_with_timeout), and returns
  *     -EPERM where there is no task to suspend (a thread that is not weft's).

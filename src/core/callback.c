@@ -18,48 +18,34 @@ int w_callback_arm(struct callback *cb, weft_fn *fn, void *arg)
     cb->rt = w->thread.rt;
     cb->fn = fn;
     cb->arg = arg;
-    store_relaxed(&cb->timer.home, NULL);
     store_relaxed(&cb->armed, CALLBACK_FIRES); /* until it is linked */
     return 0;
 }
 
-/* cb belongs to its user again before the task can run. */
-static struct weft_task *make_task(struct callback *cb, struct worker *w)
-{
-    struct weft_task *t = w_root_task(cb->rt, w, cb->fn, cb->arg,
-                                      WEFT_SITE("callback"));
-
-    if (t)
-        store_release(&cb->armed, CALLBACK_IDLE);
-    return t;
-}
-
-static int64_t try_again(struct timer *timer, struct worker *w,
-                         struct chain *c)
-{
-    struct callback *cb = container_of(timer, struct callback, timer);
-    struct weft_task *t = make_task(cb, w);
-
-    if (!t)
-        return sys_now() + WEFT_MS;
-    w_chain_add(c, (w_entry)t | ENTRY_NEW);
-    return 0;
-}
-
+/* Without memory there is none to be had for an error either: others will give
+ * some back. */
 void w_callback_fire(struct callback *cb)
 {
     struct weft_runtime *rt = cb->rt;
     struct worker *w = w_worker();
     bool here = w && w->thread.rt == rt;
-    struct weft_task *t = make_task(cb, here ? w : NULL);
+    struct weft_task *t;
 
-    if (!t)
-        w_timer_arm(&rt->workers[here ? w->index : 0].timers, &cb->timer,
-                    sys_now() + WEFT_MS, try_again);
-    else if (here)
+    while (!(t = w_root_task(rt, here ? w : NULL, cb->fn, cb->arg,
+                             WEFT_SITE("callback"))))
+        sys_sleep(WEFT_MS);
+    /* cb is its user's again. */
+    store_release(&cb->armed, CALLBACK_IDLE);
+    if (here)
         w_worker_ready(w, (w_entry)t | ENTRY_NEW);
     else
         w_submit_foreign(rt, (w_entry)t | ENTRY_NEW);
+}
+
+void w_callback_settle(struct callback *cb)
+{
+    while (load_acquire(&cb->armed) == CALLBACK_FIRES)
+        cpu_pause();
 }
 
 /* ---- all waiters of an object -------------------------------------------- */

@@ -165,8 +165,14 @@ static void dump_one(struct weft_task *t, void *arg)
                                   : "ready or running");
     if (n >= (int)sizeof line)
         n = sizeof line - 1;
-    if (d->rc == 0 && sys_write(d->fd, line, (size_t)n) < 0)
-        d->rc = -EIO;
+    for (int done = 0; d->rc == 0 && done < n;) {
+        ssize_t k = sys_write(d->fd, line + done, (size_t)(n - done));
+
+        if (k < 0 && k != -EINTR)
+            d->rc = (int)k;
+        else if (k > 0)
+            done += (int)k;
+    }
 }
 
 int weft_tasks_dump(weft_runtime *rt, int fd)

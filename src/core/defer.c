@@ -47,17 +47,21 @@ static void run_one(weft_fn *fn, void *arg)
 
 void w_defers_run(struct defer **first)
 {
-    weft_scope shield;
+    union {
+        weft_scope handle;
+        struct scope scope;
+    } shield;
+    struct defer **newer = &shield.scope.defers;
 
-    weft_shield_enter(&shield);
-    while (*first) {
-        struct defer *d = *first;
+    weft_shield_enter(&shield.handle);
+    while (*newer || *first) {
+        struct defer **from = *newer ? newer : first, *d = *from;
         weft_fn *fn = d->fn;
         void *arg = d->arg;
 
-        *first = d->next; /* one may defer more */
+        *from = d->next;
         sys_free(d);
-        run_one(fn, arg);
+        run_one(fn, arg); /* which may defer more: they come next */
     }
-    (void)weft_scope_leave(&shield);
+    (void)weft_scope_leave(&shield.handle);
 }

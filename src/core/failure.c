@@ -13,6 +13,12 @@ static const char *site_of(const char *site)
     return site + strlen(site) + 1;
 }
 
+/* An error that is handled and met again would else trail all its former
+ * selves. */
+#define CAUSES_MAX 8u
+
+static _Atomic uint64_t serials;
+
 struct failure *w_failure_new(struct weft_runtime *rt, long code,
                               const struct weft_task *t, const char *message,
                               struct failure *cause, const char *doing)
@@ -33,7 +39,9 @@ struct failure *w_failure_new(struct weft_runtime *rt, long code,
     f->view.task = f->name;
     f->view.site = site_of(t->site);
     f->view.message = message ? f->message : weft_strerror(code);
-    if (cause) {
+    f->serial = add_relaxed(&serials, 1) + 1;
+    if (cause && cause->depth < CAUSES_MAX) {
+        f->depth = cause->depth + 1;
         w_failure_ref(cause);
         f->cause = cause;
         f->view.cause = &cause->view;
@@ -55,7 +63,8 @@ void w_failure_unref(struct failure *f)
     for (;;) {
         if (f && sub_acq_rel(&f->refs, 1) == 1) {
             if (!load_relaxed(&f->collected))
-                w_error_report(f->rt, &f->view);
+                w_error_report(f->rt,
+                               f->in_group.code ? &f->in_group : &f->view);
             f->next = todo;
             todo = f;
         }

@@ -7,8 +7,7 @@
 
 /* An error with its origin; shared by a task, its group and its joiners.
  * Reported to the handler when the last reference goes and nobody collected
- * it. `view` is what users see; it is complete before the failure is shared,
- * its list of the suppressed excepted, which a group appends to. */
+ * it. */
 struct failure {
     _Atomic uint32_t refs;
     _Atomic uint32_t collected;
@@ -17,7 +16,10 @@ struct failure {
     struct failure *cause;      /* a reference, or NULL */
     struct failure *suppressed; /* L: the group's: a reference, or NULL */
     const struct weft_task *origin; /* whose it is; never followed */
-    struct weft_error view;
+    struct weft_error view;     /* I: what users see */
+    struct weft_error in_group; /* L: the group's: the same, with others */
+    uint64_t serial;            /* I: tells it from one at the same address */
+    uint32_t depth;             /* I: causes behind it */
     bool has_message;
     char name[32];
     char message[];

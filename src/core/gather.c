@@ -100,11 +100,8 @@ long weft_wait_error(weft_task *const *tasks, size_t n)
     if (rc)
         return rc;
     for (size_t i = 0; i < n; i++) {
-        long r = weft_task_result(tasks[i]);
-
-        if (w_is_error(r) && r != -ECANCELED && r != -EAGAIN)
-            return (long)i;
-        if (r == -EAGAIN && task_is_done(tasks[i]))
+        if (task_is_done(tasks[i]) && w_is_error(tasks[i]->result) &&
+            tasks[i]->result != -ECANCELED)
             return (long)i;
     }
     return (long)n;
@@ -133,18 +130,33 @@ static long run_apart(void *arg)
     return 0;
 }
 
+/* A task that is given is cancelled and awaited whatever happens, so what does
+ * that must run. */
+static int start(weft_group *g, weft_fn *run, void *arg,
+                 const struct weft_call *c, const char *site)
+{
+    struct weft_task_options o = {.always = !c->fn};
+
+    return c->fn ? weft_spawn_at(g, run, arg, site)
+                 : weft_spawn_task_at(g, run, arg, &o, NULL, site);
+}
+
 /* Spawns all; 0 also if the group refused some since it was cancelled. */
 static int spawn_all(weft_group *g, struct weft_call *calls, size_t n,
                      weft_fn *run, const char *site)
 {
     int rc = 0;
+    size_t i;
 
-    for (size_t i = 0; i < n; i++)
+    for (i = 0; i < n; i++)
         calls[i].ret = -ECANCELED; /* of one that never runs */
-    for (size_t i = 0; i < n && rc == 0; i++)
-        rc = weft_spawn_at(g, run, &calls[i], site);
-    if (rc && rc != -ECANCELED)
+    for (i = 0; i < n && rc == 0; i++)
+        rc = start(g, run, &calls[i], &calls[i], site);
+    if (rc)
         weft_group_cancel(g);
+    for (i -= rc != 0; i < n; i++)
+        if (!calls[i].fn) /* in a cancelled group: this cancels it too */
+            calls[i].ret = weft_await(calls[i].task);
     return rc == -ECANCELED ? 0 : rc;
 }
 
@@ -162,7 +174,7 @@ static int check_calls(const struct weft_call *calls, size_t n)
 long weft_gather_at(struct weft_call *calls, size_t n, const char *site)
 {
     weft_group g;
-    long rc = check_calls(calls, n), error;
+    long rc = n ? check_calls(calls, n) : w_current() ? 0 : -EPERM, error;
 
     if (rc || !n)
         return rc;
@@ -176,7 +188,8 @@ long weft_gather_collect_at(struct weft_call *calls, size_t n,
                             const char *site)
 {
     weft_group g;
-    long rc = check_calls(calls, n), error, failed = 0;
+    long rc = n ? check_calls(calls, n) : w_current() ? 0 : -EPERM, error;
+    long failed = 0;
 
     if (rc || !n)
         return rc;
@@ -194,48 +207,72 @@ long weft_gather_collect_at(struct weft_call *calls, size_t n,
 
 struct race {
     weft_group group;
-    struct weft_call *calls;
-    size_t n;
-    _Atomic size_t next;   /* runners take their call by number */
+    struct racer *racers;
     _Atomic size_t winner; /* n: none */
-    _Atomic long error;    /* the last */
+    size_t n;
+    _Atomic long error; /* the last */
+};
+
+struct racer {
+    struct race *race;
+    struct weft_call *call;
 };
 
 static long run_racer(void *arg)
 {
-    struct race *r = arg;
-    size_t i = add_relaxed(&r->next, 1), none = r->n;
-    long ret = run_call(&r->calls[i]);
+    struct racer *x = arg;
+    struct race *r = x->race;
+    size_t none = r->n;
+    long ret = run_call(x->call);
 
     w_task_note(w_current(), NULL);
     if (w_is_error(ret))
         store_relaxed(&r->error, ret);
-    else if (cas_acq_rel(&r->winner, &none, i))
+    else if (cas_acq_rel(&r->winner, &none, (size_t)(x - r->racers)))
         weft_group_cancel_with(&r->group, "another one won the race");
     return 0;
+}
+
+/* As spawn_all. */
+static int start_racers(struct race *r, struct weft_call *calls,
+                        const char *site)
+{
+    int rc = 0;
+    size_t i;
+
+    for (i = 0; i < r->n; i++) {
+        calls[i].ret = -ECANCELED;
+        r->racers[i] = (struct racer){r, &calls[i]};
+    }
+    for (i = 0; i < r->n && rc == 0; i++)
+        rc = start(&r->group, run_racer, &r->racers[i], &calls[i], site);
+    if (rc)
+        weft_group_cancel(&r->group);
+    for (i -= rc != 0; i < r->n; i++)
+        if (!calls[i].fn)
+            calls[i].ret = weft_await(calls[i].task);
+    return rc == -ECANCELED ? 0 : rc;
 }
 
 long weft_race_at(struct weft_call *calls, size_t n, size_t *winner,
                   const char *site)
 {
-    struct race r = {.calls = calls, .n = n};
     long rc = n ? check_calls(calls, n) : w_current() ? -EINVAL : -EPERM;
+    struct racer here[NODES_HERE];
+    struct race r = {.racers = here, .n = n};
     size_t won;
 
     if (rc)
         return rc;
+    if (n > NODES_HERE && !(r.racers = sys_malloc(n * sizeof *r.racers)))
+        return -ENOMEM;
     store_relaxed(&r.winner, n);
     store_relaxed(&r.error, -ECANCELED);
-    for (size_t i = 0; i < n; i++)
-        calls[i].ret = -ECANCELED;
     weft_group_enter(&r.group);
-    for (size_t i = 0; i < n && rc == 0; i++)
-        rc = weft_spawn_at(&r.group, run_racer, &r, site);
-    if (rc && rc != -ECANCELED)
-        weft_group_cancel(&r.group);
-    else
-        rc = 0;
+    rc = start_racers(&r, calls, site);
     (void)weft_group_leave(&r.group);
+    if (r.racers != here)
+        sys_free(r.racers);
     won = load_acquire(&r.winner);
     if (winner)
         *winner = won;

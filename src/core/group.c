@@ -53,7 +53,8 @@ static int refusal(const struct group *g, struct worker *w)
     if (unlikely(!g->open || load_acquire(&((struct group *)(uintptr_t)g)
                                                ->family.cancelled)))
         return -ECANCELED;
-    if (unlikely(!w && load_acquire(&g->rt->stopping)))
+    if (unlikely((!w || w->thread.rt != g->rt) &&
+                 load_acquire(&g->rt->stopping)))
         return -ESHUTDOWN;
     return 0;
 }
@@ -171,11 +172,12 @@ void w_group_cancel_now(struct group *g)
 /* Under the family's lock. */
 static void keep(struct group *g, struct failure *f, bool first)
 {
+    f->in_group = f->view; /* which others may be reading */
     if (first) {
         g->failure = g->suppressed = f;
     } else if (g->failure && g->n_suppressed < SUPPRESSED_KEPT) {
         g->suppressed->suppressed = f;
-        g->suppressed->view.suppressed = &f->view;
+        g->suppressed->in_group.suppressed = &f->in_group;
         g->suppressed = f;
         g->n_suppressed++;
         store_relaxed(&f->collected, 1); /* told of with the first */
@@ -273,8 +275,11 @@ static int wait_ended(struct group *g)
         return rc;
     store_relaxed(&g->next_epoch, epoch);
     if (!cas_acq_rel(&g->ended, &none, ENDED_WAITING)) { /* O2 */
-        w_wait_abort(g->owner);
-        return 0;
+        /* A child that told of itself in an earlier wait may have come late and
+         * claimed this one: it is ended as any other. */
+        struct waiter x = {.task = g->owner, .epoch = epoch};
+
+        (void)!w_claim_self(&x);
     }
     if (w_wait(g->owner, "next of group"))
         return 0;
@@ -297,6 +302,10 @@ int weft_group_next(weft_group *gp, weft_task **out)
     struct group *g = G(gp);
     int rc;
 
+    if (!w_current())
+        return -EPERM;
+    if (!g->open)
+        return 0;
     check_owner(g, "weft_group_next");
     w_budget(w_worker());
     rc = w_cancel_error(g->owner);
@@ -313,6 +322,8 @@ int weft_group_next(weft_group *gp, weft_task **out)
     *out = g->next;
     g->next = (struct weft_task *)(void *)g->next->sibling.next;
     (*out)->sibling.next = NULL;
+    if ((*out)->failure)
+        store_relaxed(&(*out)->failure->collected, 1);
     g->told++;
     return 1;
 }
@@ -434,13 +445,31 @@ static int wait_children(struct group *g, bool cancellable)
     return w_cancel_error(t);
 }
 
+/* The group's first error, if it is still there: a group that was left shares
+ * it with its owner's list, which keeps the last few. */
+static struct failure *failure_of(const struct group *g)
+{
+    struct failure *f = g->failure;
+
+    if (f && !g->open) {
+        if (g->owner != w_current())
+            return NULL;
+        for (f = g->owner->group_failures; f; f = f->next)
+            if (f == g->failure && f->serial == load_relaxed(&g->next_epoch))
+                break;
+    }
+    return f;
+}
+
 /* The owner asks: from now on it knows. */
 static long result_of(struct group *g)
 {
-    if (g->failure) {
-        store_relaxed(&g->failure->collected, 1);
+    struct failure *f = failure_of(g);
+
+    if (f) {
+        store_relaxed(&f->collected, 1);
         if (g->owner == w_current())
-            w_task_learn(g->owner, g->failure);
+            w_task_learn(g->owner, f);
     }
     return load_acquire(&g->error);
 }
@@ -499,6 +528,7 @@ static void keep_failure(struct group *g)
     if (!f)
         return;
     t->flags |= TASK_NOTED | TASK_USED;
+    store_relaxed(&g->next_epoch, f->serial);
     f->next = *p;
     *p = f;
     while (*p && n++ < FAILURES_KEPT)
@@ -521,8 +551,10 @@ static void release(struct weft_task *t)
 
 static void leave(struct group *g)
 {
-    join(g);
-    scope_run_defers(&g->scope);
+    do {
+        join(g);
+        scope_run_defers(&g->scope); /* they may spawn, and defer */
+    } while (!settle(g) || g->scope.defers);
     release(g->handles);
     release(g->others);
     g->handles = g->others = NULL;
@@ -559,19 +591,17 @@ void weft_group_cleanup_(weft_group **gp)
 
 const char *weft_group_message(const weft_group *gp)
 {
-    struct group *g = G(gp);
-
-    return failure_message(g->failure);
+    return failure_message(failure_of(G(gp)));
 }
 
 const struct weft_error *weft_group_error(const weft_group *gp)
 {
-    struct group *g = G(gp);
+    struct failure *f = failure_of(G(gp));
 
-    if (!g->failure)
+    if (!f)
         return NULL;
-    store_relaxed(&g->failure->collected, 1);
-    return &g->failure->view;
+    store_relaxed(&f->collected, 1);
+    return &f->in_group;
 }
 
 void weft_group_collect(weft_group *gp)

@@ -67,7 +67,8 @@ struct group {
     _Atomic long error;          /* A: the first error's code */
     const char *_Atomic reason;  /* A: of the first canceller, or NULL */
     _Atomic uintptr_t ended;     /* A: stack of children that have ended */
-    _Atomic uint64_t next_epoch; /* T: the owner's wait for the next */
+    _Atomic uint64_t next_epoch; /* T: the owner's wait for the next; once it
+                                  * was left: the failure's serial */
     struct family family;        /* the children */
     struct weft_task *others;    /* L: family.lock: handles given to others */
     uint32_t n_others;           /* L: in `others` */

@@ -22,6 +22,8 @@ int weft_task_cancel_with(weft_task *t, const char *reason)
     if (!task_is_done(t)) {
         if (reason)
             (void)cas_relaxed(&t->reason, &none, reason);
+        if (t == w_current())
+            t->flags |= TASK_USED; /* without a handle nobody else wipes it */
         w_task_cancel_now(t);
     }
     return 0;
@@ -152,5 +154,7 @@ int weft_task_off_done(weft_task *t, weft_callback *cbp)
     spin_lock(&t->lock);
     mine = callback_take(cb);
     spin_unlock(&t->lock);
+    if (!mine)
+        w_callback_settle(cb);
     return mine;
 }

@@ -4,7 +4,6 @@
 #define WEFT_CORE_JOIN_H
 
 #include "core/park.h"
-#include "core/timer.h"
 
 /* What several nodes of one wait share, through their `value`, that shall not
  * be woken by each end. */
@@ -37,7 +36,6 @@ struct callback {
     weft_fn *fn;
     void *arg;
     _Atomic uint32_t armed;    /* A: CALLBACK_ */
-    struct timer timer;        /* of another try, when there was no memory */
 };
 static_assert(sizeof(struct callback) <= sizeof(weft_callback),
               "weft_callback");
@@ -48,6 +46,9 @@ W_MUST_CHECK int w_callback_arm(struct callback *cb, weft_fn *fn, void *arg);
 
 /* Unlinked, under no lock; cb may be gone afterwards. Any thread. */
 void w_callback_fire(struct callback *cb);
+
+/* Until nobody touches cb any more, which was taken out by others. */
+void w_callback_settle(struct callback *cb);
 
 /* For objects whose waiters may be tasks and callbacks, and that wake all.
  * Under the object's lock: empties `waiters`; whom the caller got is in

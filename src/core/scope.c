@@ -138,15 +138,25 @@ static void set_deadline(struct scope *s, int64_t when)
     w_timer_arm(&w->timers, &s->timer, when, expire);
 }
 
+/* Where there is no task. */
+static weft_scope *enter_nothing(weft_scope *sp)
+{
+    struct scope *s = S(sp);
+
+    s->kind = SCOPE_NONE;
+    s->task = NULL;
+    s->shared = false;
+    store_relaxed(&s->state, 0);
+    return sp;
+}
+
 weft_scope *weft_deadline_enter_(weft_scope *sp, int64_t when)
 {
     struct scope *s = S(sp);
     struct weft_task *t = w_current();
 
-    if (!t) {
-        s->kind = SCOPE_NONE;
-        return sp;
-    }
+    if (!t)
+        return enter_nothing(sp);
     w_scope_push(t, s, SCOPE_DEADLINE);
     set_deadline(s, when);
     return sp;
@@ -191,10 +201,9 @@ weft_scope *weft_shield_enter(weft_scope *sp)
     struct scope *s = S(sp);
     struct weft_task *t = w_current();
 
-    if (!t) {
-        s->kind = SCOPE_NONE;
-        return sp;
-    }
+    spin_init(&s->lock); /* for weft_scope_cancel, which refuses it */
+    if (!t)
+        return enter_nothing(sp);
     w_scope_push(t, s, SCOPE_SHIELD);
     t->shield = s->depth;
     return sp;

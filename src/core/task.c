@@ -234,8 +234,8 @@ static void leave_family(struct weft_task *t)
 void w_task_end(struct worker *w, struct weft_task *t, long result)
 {
     struct group *g = t->family->group;
-    bool handle = load_relaxed(&t->state) & TASK_HANDLE;
-    uint32_t flags = t->flags;
+    uint32_t state = load_relaxed(&t->state), flags = t->flags;
+    bool handle = state & TASK_HANDLE;
 
     COUNT(w->ended);
     if (flags & TASK_LINKED)
@@ -252,6 +252,10 @@ void w_task_end(struct worker *w, struct weft_task *t, long result)
                 w_group_told(g, t);
         }
     } else {
+        if (unlikely(state & TASK_AWAITED)) { /* by callbacks of its own */
+            wake_joiners(t);
+            flags |= TASK_USED;
+        }
         if (flags & TASK_USED)
             task_wipe(t);
         slab_free_any(w, t);

@@ -274,13 +274,15 @@ static void free_single(struct worker *w, struct weft_task *t, void *arg)
     w_stack_single_free(&w->thread.rt->stacks, arg);
 }
 
-/* A task that asked for a stack of its own size starts there. False: no
- * memory; it is queued again. */
+/* A task that asked for a stack of its own size starts there. One that owns
+ * something must: there will be memory again. */
 static void start_apart(struct worker *w, struct weft_task *t)
 {
-    struct stack *from = w->stack;
-    struct stack *s = w_stack_single(&w->thread.rt->stacks, t->stack_size);
+    struct stack *from = w->stack, *s;
 
+    while (!(s = w_stack_single(&w->thread.rt->stacks, t->stack_size)) &&
+           t->flags & TASK_RUN_CANCELLED)
+        sys_sleep(WEFT_MS);
     if (!s) {
         w_task_end(w, t, -ENOMEM);
         return;

@@ -121,5 +121,7 @@ int weft_future_off_done(weft_future *fp, weft_callback *cbp)
     spin_lock(&f->lock);
     mine = callback_take((struct callback *)cbp);
     spin_unlock(&f->lock);
+    if (!mine)
+        w_callback_settle((struct callback *)cbp);
     return mine;
 }

@@ -57,6 +57,8 @@ static long run(struct once *o, weft_fn *fn, void *arg)
         o->result = result;
         store_release(&o->state, ONCE_DONE);
         w_waiters_claim(&o->waiters, &claimed);
+        list_each(n, &claimed)
+            container_of(n, struct waiter, node)->value = (void *)result;
     }
     spin_unlock(&o->lock);
     if (next)
@@ -65,8 +67,9 @@ static long run(struct once *o, weft_fn *fn, void *arg)
     return result;
 }
 
-/* 0: ask for the result; 1: t is the runner. */
-static int enter(struct once *o, struct weft_task *t)
+/* 0: *result is set; 1: t is the runner. Who waited does not look at o again,
+ * which may be gone by then. */
+static int enter(struct once *o, struct weft_task *t, long *result)
 {
     struct waiter x = {.task = t, .status = TOLD_RESULT};
     uint32_t state;
@@ -81,12 +84,14 @@ static int enter(struct once *o, struct weft_task *t)
         list_push_back(&o->waiters, &x.node);
         spin_unlock(&o->lock);
         rc = waitq_wait(&x, &o->lock, "once");
+        *result = (long)x.value;
         return rc ? rc : x.status == TOLD_TO_RUN;
     }
     if (state == ONCE_NEW) {
         store_relaxed(&o->state, ONCE_RUNS);
         o->runner = t;
     }
+    *result = o->result;
     spin_unlock(&o->lock);
     w_wait_abort(t);
     return state == ONCE_RUNS ? -EDEADLK : state == ONCE_NEW;
@@ -97,6 +102,7 @@ long weft_once(weft_once_flag *op, weft_fn *fn, void *arg)
     struct once *o = O(op);
     struct worker *w = w_worker();
     struct weft_task *t = w ? w->current : NULL;
+    long result;
     int rc;
 
     if (unlikely(!t))
@@ -107,8 +113,8 @@ long weft_once(weft_once_flag *op, weft_fn *fn, void *arg)
         return rc;
     if (likely(is_done(o)))
         return o->result;
-    rc = enter(o, t);
+    rc = enter(o, t, &result);
     if (rc == 1)
         return run(o, fn, arg);
-    return rc ? rc : o->result;
+    return rc ? rc : result;
 }
