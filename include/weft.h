@@ -6,6 +6,7 @@
 #include <weft/debug.h>
 #include <weft/exec.h>
 #include <weft/flow.h>
+#include <weft/fork.h>
 #include <weft/gather.h>
 #include <weft/net.h>
 #include <weft/queue.h>

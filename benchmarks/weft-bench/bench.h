@@ -33,7 +33,7 @@ struct bench {
 };
 
 extern const struct bench task_benches[], sync_benches[], vocabulary_benches[],
-    wait_benches[];
+    wait_benches[], fork_benches[];
 
 #define CHECK(x)                                                               \
     do {                                                                       \

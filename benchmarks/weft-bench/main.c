@@ -97,7 +97,8 @@ static void run_one(const struct bench *b, struct setting s, int n, bool json)
 }
 
 static const struct bench *const groups[] = {task_benches, sync_benches,
-                                             vocabulary_benches, wait_benches};
+                                             vocabulary_benches, wait_benches,
+                                             fork_benches};
 
 static bool wanted(const char *name, char **names, int n)
 {

@@ -4,6 +4,8 @@
 #include "base/sys.h"
 #include "exec/pool.h"
 
+#define COMPUTE_STACK ((size_t)16 << 20)
+
 struct exec {
     struct pool *compute;
     struct pool *blocking;
@@ -41,7 +43,11 @@ static struct exec *open_exec(struct weft_runtime *rt)
                                    .nice = o->executor_nice > 0
                                                ? o->executor_nice
                                                : 0,
-                                   .bind = rt->pinned};
+                                   .bind = rt->pinned,
+                                   .forks = true,
+                                   .stack = o->executor_stack
+                                                ? o->executor_stack
+                                                : COMPUTE_STACK};
     struct pool_options blocking = {.name = "weft-blocking",
                                     .why = "weft-blocking",
                                     .max = o->blocking_threads,

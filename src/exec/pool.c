@@ -2,23 +2,28 @@
 #include "exec/pool.h"
 
 #include "base/sys.h"
+#include "exec/overflow.h"
 
 struct job {
     struct list node; /* linked: not started */
     weft_fn *fn;
     void *arg;
     long result;
-    bool done;              /* L */
+    bool done; /* L */
     struct weft_task *task;
-    uint64_t epoch;         /* L */
+    uint64_t epoch;        /* L */
+    _Atomic int cancelled; /* why the task wants it to end early */
 };
 
 struct pool_thread {
     struct thread thread; /* what w_thread() says there */
     struct pool *pool;
+    struct forker *forker;
     pthread_t pthread;
     unsigned index;
     struct pool_thread *next; /* L: of those to be joined */
+    struct overflow overflow;
+    struct forker alone; /* where nobody steals */
 };
 
 struct pool {
@@ -26,17 +31,21 @@ struct pool {
     struct pool_options opts;  /* I */
     struct topo_place *places; /* I: for bound threads */
     struct spin lock;
-    struct list jobs;          /* L */
-    unsigned threads;          /* L: alive */
-    unsigned idle;             /* L: asleep and not yet woken */
-    unsigned started;          /* L: threads ever */
-    struct pool_thread *dead;  /* L: to be joined */
-    bool closing;              /* L */
-    struct weft_task *closer;  /* L: waits for the last thread to leave */
-    uint64_t closer_epoch;     /* L */
-    _Atomic uint32_t bell;     /* futex: rung once for each thread to wake */
-    _Atomic uint32_t gone;     /* futex: threads that left */
+    struct list jobs;         /* L */
+    unsigned threads;         /* L: alive */
+    unsigned idle;            /* L: asleep and not yet woken */
+    unsigned tokens;          /* L: of those woken, who has not noticed yet */
+    unsigned started;         /* L: threads ever */
+    struct pool_thread *dead; /* L: to be joined */
+    bool closing;             /* L */
+    bool no_threads;          /* L: one could not be had for forked work */
+    struct weft_task *closer; /* L: waits for the last thread to leave */
+    uint64_t closer_epoch;    /* L */
+    _Atomic uint32_t bell;    /* futex: rung once for each thread to wake */
+    _Atomic uint32_t gone;    /* futex: threads that left */
     _Atomic uint64_t n_jobs;
+    _Atomic uint32_t queued; /* L to write: jobs */
+    struct fork_group group; /* opts.forks */
 };
 
 /* ---- threads ----------------------------------------------------------- */
@@ -56,12 +65,15 @@ static void join_dead(struct pool *p)
     }
 }
 
-static void run_job(struct pool *p, struct job *j)
+static void run_job(struct pool *p, struct pool_thread *me, struct job *j)
 {
-    long result = j->fn(j->arg);
     struct weft_task *t = j->task;
     bool claimed;
+    long result;
 
+    w_fork_begin(me->forker, &j->cancelled);
+    result = j->fn(j->arg);
+    w_fork_end(me->forker);
     add_relaxed(&p->n_jobs, 1);
     spin_lock(&p->lock);
     j->result = result;
@@ -72,32 +84,130 @@ static void run_job(struct pool *p, struct job *j)
         w_ready(t); /* and no touch of the job after it */
 }
 
+struct overflow *w_overflow_self(void)
+{
+    struct thread *self = w_thread();
+
+    return self && self->kind == THREAD_POOL
+               ? &container_of(self, struct pool_thread, thread)->overflow
+               : NULL;
+}
+
+struct forker *w_forker(void)
+{
+    struct thread *self = w_thread();
+
+    return likely(self && self->kind == THREAD_POOL)
+               ? container_of(self, struct pool_thread, thread)->forker
+               : NULL;
+}
+
+/* Under the lock, after each change of idle and threads. */
+static void count_asleep(struct pool *p)
+{
+    store_relaxed(&p->group.asleep, p->idle + (p->opts.max - p->threads));
+}
+
+/* Under the lock. A thread that is woken or started counts as searching. */
+static void call_sleeper(struct pool *p)
+{
+    p->idle--;
+    p->tokens++;
+    add_relaxed(&p->bell, 1);
+    add_seq_cst(&p->group.searching, 1);
+    count_asleep(p);
+}
+
+/* Under the lock. */
+static struct job *take_job(struct pool *p)
+{
+    struct list *n = list_pop_front(&p->jobs);
+
+    if (!n)
+        return NULL;
+    store_relaxed(&p->queued, load_relaxed(&p->queued) - 1);
+    return container_of(n, struct job, node);
+}
+
+/* Under the lock. Is there a reason not to sleep (on)? */
+static bool is_called(struct pool *p)
+{
+    if (p->tokens) {
+        p->tokens--;
+        return true;
+    }
+    if (list_empty(&p->jobs) && !p->closing)
+        return false;
+    p->idle--;
+    add_seq_cst(&p->group.searching, 1);
+    count_asleep(p);
+    return true;
+}
+
 /* Under the lock, which it lets go of while asleep. False: leave. */
-static bool wait_for_job(struct pool *p)
+static bool wait_for_job(struct pool *p, struct pool_thread *me)
 {
     int64_t end = p->opts.keepalive < 0 ? -1 : sys_now() + p->opts.keepalive;
+    bool seen_work;
 
     p->idle++;
-    while (list_empty(&p->jobs) && !p->closing) {
+    sub_seq_cst(&p->group.searching, 1);
+    count_asleep(p);
+    seen_work = p->opts.forks && w_fork_last_look(me->forker);
+    while (!is_called(p)) {
         uint32_t seen = load_relaxed(&p->bell);
         int64_t left = end < 0 ? -1 : end - sys_now();
-        int rc;
 
-        if (end >= 0 && left <= 0)
-            break;
+        if (seen_work || (end >= 0 && left <= 0)) {
+            p->idle--;
+            add_seq_cst(&p->group.searching, 1);
+            count_asleep(p);
+            return seen_work;
+        }
         spin_unlock(&p->lock);
-        rc = sys_futex_wait(&p->bell, seen, left);
+        (void)sys_futex_wait(&p->bell, seen, left);
         spin_lock(&p->lock);
-        (void)rc;
     }
-    p->idle--;
-    return !list_empty(&p->jobs);
+    return true;
+}
+
+/* Under the lock, which it lets go of meanwhile. False: there was none. */
+static bool work(struct pool *p, struct pool_thread *me)
+{
+    struct job *j = take_job(p);
+    bool found = true;
+
+    if (!j && !p->opts.forks)
+        return false;
+    spin_unlock(&p->lock);
+    if (j) {
+        w_fork_found(me->forker);
+        run_job(p, me, j);
+        add_seq_cst(&p->group.searching, 1);
+    } else {
+        found = w_fork_search(me->forker, &p->queued);
+    }
+    spin_lock(&p->lock);
+    return found || !list_empty(&p->jobs);
+}
+
+/* Under the lock. */
+static struct forker *take_forker(struct pool *p, struct pool_thread *me)
+{
+    for (unsigned i = 0; i < p->group.n; i++)
+        if (!p->group.forkers[i].taken) {
+            p->group.forkers[i].taken = true;
+            return &p->group.forkers[i];
+        }
+    w_forker_init(&me->alone, &p->group, 0);
+    return &me->alone;
 }
 
 static void set_up(struct pool_thread *me)
 {
     struct pool *p = me->pool;
 
+    w_overflow_thread_open(&me->overflow, p->opts.name);
     w_thread_set(&me->thread);
     (void)pthread_setname_np(pthread_self(), p->opts.name);
     if (p->opts.nice)
@@ -120,19 +230,17 @@ static void *thread_main(void *arg)
 
     set_up(me);
     spin_lock(&p->lock);
-    for (;;) {
-        struct list *n = list_pop_front(&p->jobs);
-
-        if (!n && !wait_for_job(p))
-            break;
-        if (!n)
-            continue;
-        spin_unlock(&p->lock);
-        run_job(p, container_of(n, struct job, node));
-        spin_lock(&p->lock);
-    }
+    me->forker = take_forker(p, me);
+    do
+        while (work(p, me))
+            ;
+    while (!p->closing && wait_for_job(p, me));
+    me->forker->taken = false;
+    sub_seq_cst(&p->group.searching, 1);
     p->threads--;
+    count_asleep(p);
     spin_unlock(&p->lock);
+    w_overflow_thread_close(&me->overflow);
     join_dead(p); /* so that at most one waits to be joined */
     spin_lock(&p->lock);
     me->next = p->dead;
@@ -150,12 +258,14 @@ static void *thread_main(void *arg)
 /* The caller has counted the new thread. 0 or -EAGAIN, -ENOMEM. */
 static int start_thread(struct pool *p, unsigned index)
 {
-    struct pool_thread *me = sys_calloc(1, sizeof *me);
+    struct pool_thread *me =
+        sys_memalign(alignof(struct pool_thread), sizeof *me);
     pthread_attr_t attr;
     int rc;
 
     if (!me)
         return -ENOMEM;
+    memset(me, 0, sizeof *me);
     me->thread.kind = THREAD_POOL;
     me->thread.rt = p->rt;
     me->pool = p;
@@ -164,6 +274,9 @@ static int start_thread(struct pool *p, unsigned index)
     /* The creator may be a bound worker. */
     (void)pthread_attr_setaffinity_np(&attr, sizeof p->rt->affinity,
                                       &p->rt->affinity);
+    (void)pthread_attr_setguardsize(&attr, OVERFLOW_GUARD);
+    if (p->opts.stack)
+        (void)pthread_attr_setstacksize(&attr, p->opts.stack);
     /* The new thread may end, and be freed by another, before this returns. */
     spin_lock(&p->lock);
     rc = sys_thread_create(&me->pthread, &attr, thread_main, me);
@@ -176,6 +289,24 @@ static int start_thread(struct pool *p, unsigned index)
 
 /* ---- jobs -------------------------------------------------------------- */
 
+/* Under the lock: counts a thread that will be started. */
+static unsigned count_thread(struct pool *p)
+{
+    p->threads++;
+    add_seq_cst(&p->group.searching, 1);
+    count_asleep(p);
+    return p->started++;
+}
+
+/* Under the lock: it was not. */
+static void uncount_thread(struct pool *p)
+{
+    p->threads--;
+    p->started--;
+    sub_seq_cst(&p->group.searching, 1);
+    count_asleep(p);
+}
+
 /* 0, or why nobody will run it: then it is not queued. */
 static int submit(struct pool *p, struct job *j)
 {
@@ -185,14 +316,13 @@ static int submit(struct pool *p, struct job *j)
 
     spin_lock(&p->lock);
     list_push_back(&p->jobs, &j->node);
+    add_relaxed(&p->queued, 1);
     wake = p->idle > 0;
     start = !wake && p->threads < p->opts.max;
     if (wake)
-        add_relaxed(&p->bell, 1);
-    if (start) {
-        p->threads++;
-        index = p->started++;
-    }
+        call_sleeper(p);
+    if (start)
+        index = count_thread(p);
     spin_unlock(&p->lock);
     if (wake)
         sys_futex_wake(&p->bell, 1);
@@ -202,14 +332,40 @@ static int submit(struct pool *p, struct job *j)
     if (rc == 0)
         return 0;
     spin_lock(&p->lock);
-    p->threads--;
-    p->started--;
-    if (p->threads > 0 || !list_linked(&j->node))
+    uncount_thread(p);
+    if (p->threads > 0 || !list_linked(&j->node)) {
         rc = 0; /* the others will come to it */
-    else
+    } else {
         list_remove(&j->node);
+        store_relaxed(&p->queued, load_relaxed(&p->queued) - 1);
+    }
     spin_unlock(&p->lock);
     return rc;
+}
+
+/* Somebody forked, and nobody looks around for work. */
+static void more_threads(void *arg)
+{
+    struct pool *p = arg;
+    bool wake, start;
+    unsigned index = 0;
+
+    spin_lock(&p->lock);
+    wake = p->idle > 0 && !p->closing;
+    start = !wake && p->threads < p->opts.max && !p->closing && !p->no_threads;
+    if (wake)
+        call_sleeper(p);
+    if (start)
+        index = count_thread(p);
+    spin_unlock(&p->lock);
+    if (wake)
+        sys_futex_wake(&p->bell, 1);
+    if (start && start_thread(p, index) < 0) {
+        spin_lock(&p->lock);
+        uncount_thread(p);
+        p->no_threads = true;
+        spin_unlock(&p->lock);
+    }
 }
 
 /* The caller was cancelled: drops the job, or waits for its end. */
@@ -218,10 +374,12 @@ static long give_up(struct pool *p, struct job *j)
     spin_lock(&p->lock);
     if (list_linked(&j->node)) {
         list_remove(&j->node);
+        store_relaxed(&p->queued, load_relaxed(&p->queued) - 1);
         spin_unlock(&p->lock);
         return w_cancel_error(j->task);
     }
     if (!j->done) {
+        store_relaxed(&j->cancelled, w_cancel_error(j->task));
         j->epoch = w_wait_begin_shielded(j->task);
         spin_unlock(&p->lock);
         (void)!w_wait(j->task, "executor");
@@ -250,13 +408,31 @@ long w_pool_call(struct pool *p, struct weft_task *t, weft_fn *fn, void *arg)
 
 /* ---- life -------------------------------------------------------------- */
 
+static int open_group(struct pool *p)
+{
+    struct fork_group *g = &p->group;
+    size_t bytes = p->opts.max * sizeof *g->forkers;
+
+    g->forkers = sys_memalign(alignof(struct forker), bytes);
+    if (!g->forkers)
+        return -ENOMEM;
+    memset(g->forkers, 0, bytes);
+    g->n = p->opts.max;
+    g->more = more_threads;
+    g->pool = p;
+    for (unsigned i = 0; i < g->n; i++)
+        w_forker_init(&g->forkers[i], g, i);
+    return 0;
+}
+
 int w_pool_open(struct pool **out, struct weft_runtime *rt,
                 const struct pool_options *opts)
 {
-    struct pool *p = sys_calloc(1, sizeof *p);
+    struct pool *p = sys_memalign(alignof(struct pool), sizeof *p);
 
     if (!p)
         return -ENOMEM;
+    memset(p, 0, sizeof *p);
     p->rt = rt;
     p->opts = *opts;
     list_init(&p->jobs);
@@ -268,6 +444,13 @@ int w_pool_open(struct pool **out, struct weft_runtime *rt,
         }
         w_topo_place(rt->topo, opts->max, p->places);
     }
+    if (opts->forks && open_group(p) < 0) {
+        sys_free(p->places);
+        sys_free(p);
+        return -ENOMEM;
+    }
+    count_asleep(p);
+    w_overflow_open();
     *out = p;
     return 0;
 }
@@ -321,6 +504,8 @@ void w_pool_close(struct pool *p)
         (void)sys_futex_wait(&p->gone, seen, -1);
     }
     join_dead(p);
+    w_overflow_close();
+    sys_free(p->group.forkers);
     sys_free(p->places);
     sys_free(p);
 }

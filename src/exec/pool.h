@@ -11,6 +11,7 @@
 #include <weft/exec.h>
 
 #include "core/runtime.h"
+#include "exec/fork.h"
 
 struct pool_options {
     const char *name;  /* of the threads; lives as long as the pool */
@@ -19,6 +20,8 @@ struct pool_options {
     int64_t keepalive; /* ns; < 0: they stay */
     int nice;          /* the threads' weight; 0: the creator's */
     bool bind;         /* one core each */
+    bool forks;        /* idle threads steal from each other */
+    size_t stack;      /* of a thread; 0: the process's default */
 };
 
 struct pool;

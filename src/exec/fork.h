@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* The fork-join engine's threads: what a pool and its threads hold of it. */
+#ifndef WEFT_EXEC_FORK_H
+#define WEFT_EXEC_FORK_H
+
+#include <weft/fork.h>
+
+#include "exec/forkq.h"
+
+/* A thread that can fork. W: its thread; the rest is for others too. */
+struct forker {
+    struct weft_here_ here;   /* W but for hungry */
+    struct weft_forked_ base; /* W: the chain's end; base.next is its oldest */
+    struct fork_group *group; /* I */
+    uint32_t random;          /* W */
+    bool warm;                /* W: forked work came by of late */
+    bool taken;               /* L: of the pool */
+    alignas(W_ISOLATED) _Atomic uint32_t active; /* runs work; W to write */
+    _Atomic(struct forker *) waits_for; /* whose end its join waits for */
+    _Atomic uint32_t park;              /* futex: its join may go on */
+    struct forkq queue;
+};
+
+/* The threads of a pool that steal from each other. */
+struct fork_group {
+    struct forker *forkers;   /* I */
+    unsigned n;               /* I */
+    void (*more)(void *pool); /* I: one more thread shall search */
+    void *pool;               /* I */
+    alignas(W_ISOLATED) _Atomic uint32_t asleep; /* L of the pool to write:
+                                                  * threads that could help,
+                                                  * asleep or not yet started */
+    _Atomic uint32_t searching;                  /* awake, without work */
+};
+
+void w_forker_init(struct forker *f, struct fork_group *g, unsigned index);
+
+/* The calling thread's; NULL if it is no pool's. */
+struct forker *w_forker(void);
+
+/* Around a job that the thread took from its pool's queue. cancelled: non-zero
+ * once the job should end early. */
+void w_fork_begin(struct forker *f, const _Atomic int *cancelled);
+void w_fork_end(struct forker *f);
+
+/* An idle thread looks for work for a while; true: found and did some, false:
+ * there is none, or a job is queued. It counts as searching when it comes and
+ * when it goes. */
+bool w_fork_search(struct forker *f, _Atomic uint32_t *queued);
+
+/* A last look, after it has counted itself as asleep and under the pool's lock:
+ * true if there is something to steal. */
+bool w_fork_last_look(struct forker *f);
+
+/* A searching thread has found work: wakes another if there may be more. */
+void w_fork_found(struct forker *f);
+
+/* The next fork is to be handed out if nothing else is. */
+void w_fork_offer(struct forker *f);
+
+static inline bool forker_is_hungry(struct forker *f)
+{
+    return load_relaxed((_Atomic uint32_t *)&f->here.hungry);
+}
+
+static inline int forker_cancelled(struct forker *f)
+{
+    return load_relaxed((const _Atomic int *)f->here.cancelled);
+}
+
+#endif
