@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A stack overflow hits the guard page: say whose it was, then let the signal
- * take its course. Also the handler behind the monitor's backtraces.
+/* A stack overflow, of a task or on a pool's thread, hits the guard page: say
+ * whose it was, then let the signal take its course. Also the handler behind the monitor's backtraces.
  *
  * Handlers are the process's: they are installed with the first runtime, pass
  * on what is not theirs, and leave with the last. */
@@ -30,20 +30,35 @@ static void pass_on(int sig, siginfo_t *info, void *context,
     }
 }
 
-static void on_fault(int sig, siginfo_t *info, void *context)
+static void tell_task(struct worker *w, const char *at)
 {
-    struct worker *w = w_worker();
-    const char *at = info->si_addr;
+    struct weft_task *t = w->current;
 
-    if (w && w->current && w->stack && at < w->stack->limit &&
-        at >= w->stack->limit - STACK_GUARD) {
-        struct weft_task *t = w->current;
-
+    if (t && w->stack && at < w->stack->limit &&
+        at >= w->stack->limit - STACK_GUARD)
         w_warn("stack overflow in task %s (spawned at %s): its stack has %zu "
                "bytes",
                weft_task_name(t), weft_task_site(t),
                (size_t)(w->stack->top - w->stack->limit));
-    }
+}
+
+static void tell_thread(const struct thread *t, const char *at)
+{
+    if (t->limit && at < t->limit && at >= t->limit - THREAD_GUARD)
+        w_warn("stack overflow on a thread of %s: its stack has %zu bytes "
+               "(options.executor_stack)",
+               t->name, t->bytes);
+}
+
+static void on_fault(int sig, siginfo_t *info, void *context)
+{
+    struct worker *w = w_worker();
+    struct thread *t = w_thread();
+
+    if (w)
+        tell_task(w, info->si_addr);
+    else if (t && t->kind == THREAD_POOL)
+        tell_thread(t, info->si_addr);
     pass_on(sig, info, context, sig == SIGBUS ? &old_bus : &old_segv);
 }
 
@@ -96,23 +111,23 @@ void w_fault_close(void)
     (void)pthread_mutex_unlock(&lock);
 }
 
-void w_fault_thread_open(struct worker *w)
+void w_fault_thread_open(struct thread *t)
 {
     stack_t ss = {.ss_size = SIGNAL_STACK};
 
-    w->signal_stack = sys_mmap(SIGNAL_STACK, PROT_READ | PROT_WRITE,
+    t->signal_stack = sys_mmap(SIGNAL_STACK, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS);
-    ss.ss_sp = w->signal_stack;
-    if (w->signal_stack)
+    ss.ss_sp = t->signal_stack;
+    if (t->signal_stack)
         (void)sigaltstack(&ss, NULL);
 }
 
-void w_fault_thread_close(struct worker *w)
+void w_fault_thread_close(struct thread *t)
 {
     stack_t off = {.ss_flags = SS_DISABLE};
 
-    if (!w->signal_stack)
+    if (!t->signal_stack)
         return;
     (void)sigaltstack(&off, NULL);
-    sys_munmap(w->signal_stack, SIGNAL_STACK);
+    sys_munmap(t->signal_stack, SIGNAL_STACK);
 }

@@ -83,7 +83,8 @@ void w_task_describe(struct weft_task *t, char *name, size_t name_n, char *site,
 
 void w_fault_open(void);
 void w_fault_close(void);
-void w_fault_thread_open(struct worker *w);
-void w_fault_thread_close(struct worker *w);
+/* The calling thread's alternate stack. */
+void w_fault_thread_open(struct thread *t);
+void w_fault_thread_close(struct thread *t);
 
 #endif

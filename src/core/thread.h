@@ -23,7 +23,14 @@ enum thread_kind {
 struct thread {
     enum thread_kind kind;
     struct weft_runtime *rt;
+    void *signal_stack;
+    /* Of a pool's: what it is called and where its own stack ends. */
+    const char *name;
+    char *limit; /* lowest byte that may be used; NULL: not known */
+    size_t bytes;
 };
+
+#define THREAD_GUARD ((size_t)65536) /* below limit */
 
 /* NULL on threads that are not ours. */
 W_OPAQUE struct thread *w_thread(void);

@@ -380,7 +380,7 @@ void *w_worker_thread(void *arg)
     if (w->thread.rt->pinned && w_topo_bind(w->thread.rt->topo, &w->place) < 0 &&
         w->index == 0)
         w_warn("the kernel refuses to bind threads; workers run unbound");
-    w_fault_thread_open(w);
+    w_fault_thread_open(&w->thread);
     fiber_native(&w->native);
     w->look_at = sys_now();
     store_relaxed(&w->last_poll, w->look_at);
@@ -389,7 +389,7 @@ void *w_worker_thread(void *arg)
     fiber_leave(&w->native, &s->fiber);
     context_switch(&w->native_sp, s->sp);
     fiber_enter(&w->native, NULL);
-    w_fault_thread_close(w);
+    w_fault_thread_close(&w->thread);
     w_thread_set(NULL);
     return NULL;
 }

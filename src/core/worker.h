@@ -74,7 +74,6 @@ struct worker {
     pthread_t pthread;
     bool started;
     struct topo_place place; /* I */
-    void *signal_stack;
 
     /* counters */
     alignas(W_ISOLATED) _Atomic uint64_t tick; /* tasks started or resumed */

@@ -2,7 +2,6 @@
 #include "exec/pool.h"
 
 #include "base/sys.h"
-#include "exec/overflow.h"
 
 struct job {
     struct list node; /* linked: not started */
@@ -22,7 +21,6 @@ struct pool_thread {
     pthread_t pthread;
     unsigned index;
     struct pool_thread *next; /* L: of those to be joined */
-    struct overflow overflow;
     struct forker alone; /* where nobody steals */
 };
 
@@ -82,15 +80,6 @@ static void run_job(struct pool *p, struct pool_thread *me, struct job *j)
     spin_unlock(&p->lock);
     if (claimed)
         w_ready(t); /* and no touch of the job after it */
-}
-
-struct overflow *w_overflow_self(void)
-{
-    struct thread *self = w_thread();
-
-    return self && self->kind == THREAD_POOL
-               ? &container_of(self, struct pool_thread, thread)->overflow
-               : NULL;
 }
 
 struct forker *w_forker(void)
@@ -203,11 +192,24 @@ static struct forker *take_forker(struct pool *p, struct pool_thread *me)
     return &me->alone;
 }
 
+static void find_stack(struct thread *t)
+{
+    pthread_attr_t attr;
+    void *limit;
+
+    if (pthread_getattr_np(pthread_self(), &attr) != 0)
+        return;
+    if (pthread_attr_getstack(&attr, &limit, &t->bytes) == 0)
+        t->limit = limit;
+    (void)pthread_attr_destroy(&attr);
+}
+
 static void set_up(struct pool_thread *me)
 {
     struct pool *p = me->pool;
 
-    w_overflow_thread_open(&me->overflow, p->opts.name);
+    find_stack(&me->thread);
+    w_fault_thread_open(&me->thread);
     w_thread_set(&me->thread);
     (void)pthread_setname_np(pthread_self(), p->opts.name);
     if (p->opts.nice)
@@ -240,7 +242,7 @@ static void *thread_main(void *arg)
     p->threads--;
     count_asleep(p);
     spin_unlock(&p->lock);
-    w_overflow_thread_close(&me->overflow);
+    w_fault_thread_close(&me->thread);
     join_dead(p); /* so that at most one waits to be joined */
     spin_lock(&p->lock);
     me->next = p->dead;
@@ -268,13 +270,14 @@ static int start_thread(struct pool *p, unsigned index)
     memset(me, 0, sizeof *me);
     me->thread.kind = THREAD_POOL;
     me->thread.rt = p->rt;
+    me->thread.name = p->opts.name;
     me->pool = p;
     me->index = index;
     (void)pthread_attr_init(&attr);
     /* The creator may be a bound worker. */
     (void)pthread_attr_setaffinity_np(&attr, sizeof p->rt->affinity,
                                       &p->rt->affinity);
-    (void)pthread_attr_setguardsize(&attr, OVERFLOW_GUARD);
+    (void)pthread_attr_setguardsize(&attr, THREAD_GUARD);
     if (p->opts.stack)
         (void)pthread_attr_setstacksize(&attr, p->opts.stack);
     /* The new thread may end, and be freed by another, before this returns. */
@@ -450,7 +453,6 @@ int w_pool_open(struct pool **out, struct weft_runtime *rt,
         return -ENOMEM;
     }
     count_asleep(p);
-    w_overflow_open();
     *out = p;
     return 0;
 }
@@ -504,7 +506,6 @@ void w_pool_close(struct pool *p)
         (void)sys_futex_wait(&p->gone, seen, -1);
     }
     join_dead(p);
-    w_overflow_close();
     sys_free(p->group.forkers);
     sys_free(p->places);
     sys_free(p);

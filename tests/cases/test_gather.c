@@ -456,6 +456,8 @@ static long on_done(void *arg)
         t_check(t_wait_for(&called, 1101));
     }
     t_equal(atomic_load(&called), 1101);
+    t_equal(weft_post(callback, MS(10000)), 0);
+    t_check(t_wait_for(&called, 11101));
     return 0;
 }
 
