@@ -51,12 +51,19 @@ void w_worker_ready(struct worker *w, w_entry e)
         w_worker_push(w, old);
 }
 
-void w_submit_foreign(struct weft_runtime *rt, w_entry e)
+/* Once it is pushed a task may run and end, and the runtime be closed: the count
+ * holds it until the wake-up is through. */
+static void submit_from_outside(struct weft_runtime *rt, struct chain c)
 {
-    struct chain c = {e, e, 1};
-
+    add_seq_cst(&rt->callers, 1);
     w_inject_push(&rt->inject, c);
     w_notify(rt, 0);
+    sub_seq_cst(&rt->callers, 1);
+}
+
+void w_submit_foreign(struct weft_runtime *rt, w_entry e)
+{
+    submit_from_outside(rt, (struct chain){e, e, 1});
 }
 
 void w_submit(struct weft_runtime *rt, struct chain c)
@@ -65,8 +72,7 @@ void w_submit(struct weft_runtime *rt, struct chain c)
     w_entry e, next;
 
     if (!w || w->thread.rt != rt) {
-        w_inject_push(&rt->inject, c);
-        w_notify(rt, 0);
+        submit_from_outside(rt, c);
         return;
     }
     if (c.n == 1) {

@@ -502,6 +502,8 @@ int weft_runtime_close(weft_runtime *rt)
     if (!quiet)
         left = stragglers(rt);
     abandon_calls(rt);
+    while (load_seq_cst(&rt->callers)) /* they woke what has ended since */
+        sys_yield();
     w_debug_close(rt);
     w_fault_close();
     free_runtime(rt);

@@ -44,7 +44,7 @@ struct weft_runtime {
 
     _Atomic uint32_t stopping;  /* roots are cancelled, foreigners refused */
     _Atomic uint32_t exiting;   /* workers leave their loops */
-    _Atomic uint32_t callers;   /* foreign threads inside weft_runtime_call */
+    _Atomic uint32_t callers;   /* foreign threads that use it just now */
     _Atomic uint32_t quiet;     /* futex: roots ended while stopping */
     _Atomic uint32_t sentinel;  /* index + 1 of the sleeper that sweeps */
 
