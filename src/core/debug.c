@@ -120,8 +120,8 @@ static void visit_one(struct weft_task *t, void *arg)
     v->enough = v->fn(&info, v->arg) != 0;
 }
 
-static void each(struct weft_runtime *rt,
-                 void (*fn)(struct weft_task *t, void *arg), void *arg)
+void w_tasks_each(struct weft_runtime *rt,
+                  void (*fn)(struct weft_task *t, void *arg), void *arg)
 {
     w_slab_each(&rt->foreign, fn, arg);
     for (unsigned i = 0; i < rt->n_workers; i++)
@@ -136,7 +136,7 @@ long weft_tasks_each(weft_runtime *rt, weft_task_visitor *fn, void *arg)
         rt = weft_runtime_self();
     if (!rt)
         return -EPERM;
-    each(rt, visit_one, &v);
+    w_tasks_each(rt, visit_one, &v);
     return v.n;
 }
 
@@ -183,6 +183,6 @@ int weft_tasks_dump(weft_runtime *rt, int fd)
         rt = weft_runtime_self();
     if (!rt)
         return -EPERM;
-    each(rt, dump_one, &d);
+    w_tasks_each(rt, dump_one, &d);
     return d.rc;
 }

@@ -473,9 +473,7 @@ static int stragglers(struct weft_runtime *rt)
 {
     unsigned n = 0;
 
-    w_slab_each(&rt->foreign, list_straggler, &n);
-    for (unsigned i = 0; i < rt->n_workers; i++)
-        w_slab_each(&rt->workers[i].slab, list_straggler, &n);
+    w_tasks_each(rt, list_straggler, &n);
     if (n > 20)
         w_warn("left at stop: %u more tasks", n - 20);
     return (int)n;

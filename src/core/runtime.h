@@ -77,6 +77,10 @@ void w_monitor_kick(struct weft_runtime *rt);
 /* In the handler of SIGURG: true if it was the monitor's. */
 bool w_monitor_signal(void *context);
 
+/* Calls fn for each record that may be a live task. */
+void w_tasks_each(struct weft_runtime *rt,
+                  void (*fn)(struct weft_task *t, void *arg), void *arg);
+
 /* Copies of a task's name and site, which may end meanwhile. */
 void w_task_describe(struct weft_task *t, char *name, size_t name_n, char *site,
                      size_t site_n);

@@ -289,7 +289,7 @@ static inline void task_init(struct weft_task *t, weft_fn *fn, void *arg,
 /* ---- states ----------------------------------------------------------- */
 
 /* Popper of an ENTRY_NEW: true if the task is now the caller's to start; else
- * the entry was stale and the caller owes w_task_unref(t, 0). */
+ * the entry was stale and the caller owes w_task_stale(t). */
 static inline W_MUST_CHECK bool task_claim_entry(struct weft_task *t)
 {
     uint32_t s = load_relaxed(&t->state);

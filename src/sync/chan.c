@@ -131,15 +131,10 @@ static int wait_among(struct chan *c, struct list *among, struct weft_task *t,
 int weft_chan_send(weft_chan *cp, const void *element)
 {
     struct chan *c = C(cp);
-    struct worker *w = w_worker();
-    struct weft_task *t = w ? w->current : NULL;
+    struct weft_task *t;
     struct waiter *wake = NULL;
-    int rc;
+    int rc = waitq_enter(&t);
 
-    if (unlikely(!t))
-        return -EPERM;
-    w_budget(w);
-    rc = w_cancel_error(t);
     if (unlikely(rc))
         return rc;
     spin_lock(&c->lock);
@@ -186,15 +181,10 @@ int weft_chan_tryrecv(weft_chan *cp, void *element)
 int weft_chan_recv(weft_chan *cp, void *element)
 {
     struct chan *c = C(cp);
-    struct worker *w = w_worker();
-    struct weft_task *t = w ? w->current : NULL;
+    struct weft_task *t;
     struct waiter *wake = NULL;
-    int rc;
+    int rc = waitq_enter(&t);
 
-    if (unlikely(!t))
-        return -EPERM;
-    w_budget(w);
-    rc = w_cancel_error(t);
     if (unlikely(rc))
         return rc;
     spin_lock(&c->lock);
@@ -258,16 +248,6 @@ size_t weft_chan_len(const weft_chan *c)
     return load_relaxed(&C(c)->len);
 }
 
-static void refuse_all(struct list *from, struct list *claimed)
-{
-    struct waiter *x;
-
-    while ((x = waitq_claim(from))) {
-        x->status = -EPIPE;
-        list_push_back(claimed, &x->node);
-    }
-}
-
 void weft_chan_close(weft_chan *cp)
 {
     struct chan *c = C(cp);
@@ -276,8 +256,9 @@ void weft_chan_close(weft_chan *cp)
     list_init(&claimed);
     spin_lock(&c->lock);
     c->closed = true;
-    refuse_all(&c->senders, &claimed);
-    refuse_all(&c->receivers, &claimed); /* those found it empty */
+    waitq_claim_all(&c->senders, -EPIPE, &claimed);
+    /* Those found it empty. */
+    waitq_claim_all(&c->receivers, -EPIPE, &claimed);
     spin_unlock(&c->lock);
     w_waiters_ready(&claimed);
 }

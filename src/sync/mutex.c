@@ -119,14 +119,9 @@ static W_COLD int lock_debug(struct mutex *m, struct weft_task *t)
 int weft_mutex_lock(weft_mutex *mp)
 {
     struct mutex *m = M(mp);
-    struct worker *w = w_worker();
-    struct weft_task *t = w ? w->current : NULL;
-    int rc;
+    struct weft_task *t;
+    int rc = waitq_enter(&t);
 
-    if (unlikely(!t))
-        return -EPERM;
-    w_budget(w);
-    rc = w_cancel_error(t);
     if (unlikely(rc))
         return rc;
     return debugging() ? lock_debug(m, t) : lock(m, t);

@@ -100,15 +100,10 @@ static int enter(struct once *o, struct weft_task *t, long *result)
 long weft_once(weft_once_flag *op, weft_fn *fn, void *arg)
 {
     struct once *o = O(op);
-    struct worker *w = w_worker();
-    struct weft_task *t = w ? w->current : NULL;
+    struct weft_task *t;
     long result;
-    int rc;
+    int rc = waitq_enter(&t);
 
-    if (unlikely(!t))
-        return -EPERM;
-    w_budget(w);
-    rc = w_cancel_error(t);
     if (unlikely(rc))
         return rc;
     if (likely(is_done(o)))

@@ -243,19 +243,6 @@ static void leave(struct queue *q, struct weft_task *wake)
         w_ready(wake);
 }
 
-static void claim_all(struct list *from, int status, struct list *claimed)
-{
-    struct list *n;
-
-    while ((n = list_pop_front(from))) {
-        struct waiter *x = container_of(n, struct waiter, node);
-
-        x->status = status;
-        if (w_claim_waiter(x))
-            list_push_back(claimed, n);
-    }
-}
-
 /* ---- put --------------------------------------------------------------- */
 
 /* Under the lock: the first getter that still waits has the item, or NULL. */
@@ -327,14 +314,9 @@ static int wait_put(struct queue *q, struct weft_task *t, void *item)
 int weft_queue_put(weft_queue *qp, void *item)
 {
     struct queue *q = Q(qp);
-    struct worker *w = w_worker();
-    struct weft_task *t = w ? w->current : NULL, *wake = NULL;
-    int rc;
+    struct weft_task *t, *wake = NULL;
+    int rc = waitq_enter(&t);
 
-    if (unlikely(!t))
-        return -EPERM;
-    w_budget(w);
-    rc = w_cancel_error(t);
     if (unlikely(rc))
         return rc;
     spin_lock(&q->lock);
@@ -409,14 +391,9 @@ static int wait_get(struct queue *q, struct weft_task *t, void **item)
 int weft_queue_get(weft_queue *qp, void **item)
 {
     struct queue *q = Q(qp);
-    struct worker *w = w_worker();
-    struct weft_task *t = w ? w->current : NULL, *wake = NULL;
-    int rc;
+    struct weft_task *t, *wake = NULL;
+    int rc = waitq_enter(&t);
 
-    if (unlikely(!t))
-        return -EPERM;
-    w_budget(w);
-    rc = w_cancel_error(t);
     if (unlikely(rc))
         return rc;
     spin_lock(&q->lock);
@@ -434,7 +411,7 @@ static void finish(struct queue *q, size_t n, struct list *claimed)
 {
     q->unfinished -= n;
     if (q->unfinished == 0)
-        claim_all(&q->joiners, 0, claimed);
+        waitq_claim_all(&q->joiners, 0, claimed);
 }
 
 int weft_queue_done(weft_queue *qp)
@@ -457,15 +434,10 @@ int weft_queue_done(weft_queue *qp)
 int weft_queue_join(weft_queue *qp)
 {
     struct queue *q = Q(qp);
-    struct worker *w = w_worker();
-    struct waiter x = {.task = w ? w->current : NULL};
+    struct waiter x = {.task = NULL};
     bool waits;
-    int rc;
+    int rc = waitq_enter(&x.task);
 
-    if (unlikely(!x.task))
-        return -EPERM;
-    w_budget(w);
-    rc = w_cancel_error(x.task);
     if (unlikely(rc))
         return rc;
     spin_lock(&q->lock);
@@ -532,8 +504,9 @@ void weft_queue_shutdown(weft_queue *qp, int now)
         store_relaxed(&q->len, 0);
         finish(q, dropped < q->unfinished ? dropped : q->unfinished, &claimed);
     }
-    claim_all(&q->putters, -ESHUTDOWN, &claimed);
-    claim_all(&q->getters, -ESHUTDOWN, &claimed); /* those found it empty */
+    waitq_claim_all(&q->putters, -ESHUTDOWN, &claimed);
+    /* Those found it empty. */
+    waitq_claim_all(&q->getters, -ESHUTDOWN, &claimed);
     leave(q, NULL);
     w_waiters_ready(&claimed);
 }

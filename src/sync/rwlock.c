@@ -125,15 +125,10 @@ static W_NOINLINE int lock_slow(struct rwlock *rw, struct weft_task *t,
 
 static int lock(struct rwlock *rw, int want)
 {
-    struct worker *w = w_worker();
-    struct weft_task *t = w ? w->current : NULL;
+    struct weft_task *t;
     uintptr_t s;
-    int rc;
+    int rc = waitq_enter(&t);
 
-    if (unlikely(!t))
-        return -EPERM;
-    w_budget(w);
-    rc = w_cancel_error(t);
     if (unlikely(rc))
         return rc;
     if (debugging())

@@ -73,15 +73,10 @@ static W_NOINLINE int acquire_slow(struct sem *s, struct weft_task *t)
 int weft_sem_acquire(weft_sem *sp)
 {
     struct sem *s = S(sp);
-    struct worker *w = w_worker();
-    struct weft_task *t = w ? w->current : NULL;
+    struct weft_task *t;
     uint64_t v;
-    int rc;
+    int rc = waitq_enter(&t);
 
-    if (unlikely(!t))
-        return -EPERM;
-    w_budget(w);
-    rc = w_cancel_error(t);
     if (unlikely(rc))
         return rc;
     return likely(take(s, &v)) ? 0 : acquire_slow(s, t);

@@ -12,17 +12,17 @@
 #include "core/park.h"
 #include "core/runtime.h"
 
-/* Several to be woken after unlocking. */
-struct wakes {
-    struct weft_runtime *rt;
-    struct chain chain;
-};
-
-static inline void wakes_flush(struct wakes *k)
+/* The top of every call that may wait: *t is the running task. 0, -EPERM, or
+ * the error of a cancelled scope. */
+static inline W_MUST_CHECK int waitq_enter(struct weft_task **t)
 {
-    if (k->chain.n)
-        w_submit(k->rt, k->chain);
-    k->chain = (struct chain){0, 0, 0};
+    struct worker *w = w_worker();
+
+    *t = w ? w->current : NULL;
+    if (unlikely(!*t))
+        return -EPERM;
+    w_budget(w);
+    return w_cancel_error(*t);
 }
 
 /* Under the object's lock: pops waiters until one can be claimed; that task,
@@ -38,6 +38,19 @@ static inline struct waiter *waitq_claim(struct list *q)
             return x;
     }
     return NULL;
+}
+
+/* Under the object's lock: empties `from`; those the caller got are in *claimed
+ * and have `status`. */
+static inline void waitq_claim_all(struct list *from, int status,
+                                   struct list *claimed)
+{
+    struct waiter *x;
+
+    while ((x = waitq_claim(from))) {
+        x->status = status;
+        list_push_back(claimed, &x->node);
+    }
 }
 
 /* Takes x out if it is still in. */
