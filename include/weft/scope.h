@@ -126,8 +126,8 @@ WEFT_API int weft_sleep(int64_t ns);
 /* Waits until weft_now() >= t. As weft_sleep. */
 WEFT_API int weft_sleep_until(int64_t t);
 
-/* Lets the other ready tasks of this worker run first. Task. 0, -ECANCELED,
- * -ETIMEDOUT. asyncio.sleep(0) */
+/* Lets the other ready tasks of this worker run first, in a cancelled scope
+ * too. Task. 0, -ECANCELED, -ETIMEDOUT. asyncio.sleep(0) */
 WEFT_API int weft_yield(void);
 
 /* Arms t, which is yours: at `when` (weft_now's clock) fn(arg) becomes a

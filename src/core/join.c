@@ -81,7 +81,7 @@ static int wait_done(struct weft_task *self, struct weft_task *t,
         int rc = w_wait_begin(self, &x.epoch);
 
         if (rc)
-            return rc;
+            return w_refused(rc);
     } else {
         x.epoch = w_wait_begin_shielded(self);
     }

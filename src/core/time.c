@@ -37,7 +37,7 @@ int weft_sleep_until(int64_t when)
         return weft_yield();
     rc = w_wait_begin(s.task, &s.epoch);
     if (rc)
-        return rc;
+        return w_refused(rc);
     if (when != WEFT_NEVER)
         w_timer_arm(&w->timers, &s.timer, when, wake_sleeper);
     rc = w_wait(s.task, "sleep") ? 0 : w_cancel_error(s.task);

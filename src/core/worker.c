@@ -178,31 +178,34 @@ static void yield(struct worker *w)
 int weft_yield(void)
 {
     struct worker *w = w_worker();
-    int rc;
+    struct weft_task *t = w ? w->current : NULL;
 
-    if (unlikely(!w || !w->current))
+    if (unlikely(!t))
         return -EPERM;
-    rc = w_cancel_error(w->current);
-    if (unlikely(rc))
-        return rc;
     yield(w);
-    return 0;
+    return w_cancel_error(t);
+}
+
+static void take_turn(struct worker *w)
+{
+    w->budget = BUDGET;
+    w->run_start = 0;
+    yield(w);
+}
+
+static bool ran_long(struct worker *w)
+{
+    int64_t now = sys_now();
+
+    if (!w->run_start)
+        w->run_start = now;
+    return now - w->run_start >= RUN_MAX_NS;
 }
 
 void w_budget_spent(struct worker *w)
 {
-    int64_t now;
-
-    if (w->budget != 0 && !out_of_turn(w, 2)) {
-        now = sys_now();
-        if (!w->run_start)
-            w->run_start = now;
-        if (now - w->run_start < RUN_MAX_NS)
-            return;
-    }
-    w->budget = BUDGET;
-    w->run_start = 0;
-    yield(w);
+    if (w->budget == 0 || out_of_turn(w, 2) || ran_long(w))
+        take_turn(w);
 }
 
 /* ---- running ----------------------------------------------------------- */
@@ -250,6 +253,10 @@ void w_run_inline(struct worker *w, struct weft_task *t)
 
     w_worker_flush(w);
     set_running(w, t);
+    /* Tasks that only spawn and join never suspend either. By time alone: a
+     * tree of them goes depth-first as long as it may. */
+    if (unlikely(++w->inlined % INLINE_CHECK == 0) && ran_long(w))
+        take_turn(w);
     result = call(t);
     w = w_worker();
     w->current = outer;

@@ -38,6 +38,7 @@ struct worker {
     unsigned refill;      /* stacks to take when the cache is empty */
 
     unsigned budget;      /* operations left before the task yields */
+    unsigned inlined;     /* children run on top of their joiner */
     unsigned lifo_runs;   /* in a row */
     unsigned picks;       /* until the next look at clock and events */
     unsigned inject_left; /* picks until the next look at the injection queue */
@@ -93,6 +94,7 @@ struct worker {
 
 #define BUDGET 128u
 #define RUN_MAX_NS (500 * 1000)
+#define INLINE_CHECK 64u
 #define LIFO_RUNS_MAX 3u
 #define LOOK_PICKS 61u
 
@@ -145,6 +147,14 @@ static inline void w_budget(struct worker *w)
 {
     if (unlikely(--w->budget % 16 == 0) || w_stress_one_in(32))
         w_budget_spent(w);
+}
+
+/* rc, for a wait that a cancelled scope refuses: a task that ignores it and
+ * tries again lets others run too. The worker may be another afterwards. */
+static inline int w_refused(int rc)
+{
+    w_budget(w_worker());
+    return rc;
 }
 
 /* Runs t, claimed, on top of the running task. Is there room? */

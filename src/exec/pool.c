@@ -398,7 +398,7 @@ long w_pool_call(struct pool *p, struct weft_task *t, weft_fn *fn, void *arg)
     int rc = w_wait_begin(t, &j.epoch);
 
     if (rc)
-        return rc;
+        return w_refused(rc);
     rc = submit(p, &j);
     if (rc) {
         w_wait_abort(t);

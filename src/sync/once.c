@@ -76,7 +76,7 @@ static int enter(struct once *o, struct weft_task *t, long *result)
     int rc = w_wait_begin(t, &x.epoch);
 
     if (rc)
-        return rc;
+        return w_refused(rc);
     spin_lock(&o->lock);
     state = load_relaxed(&o->state);
     if (state == ONCE_RUNS && o->runner != t) {

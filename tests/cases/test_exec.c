@@ -137,7 +137,7 @@ static long calls(void *arg)
     return 0;
 }
 
-static void cancel_callers(long (*call)(weft_fn *, void *))
+static void cancel_callers(long (*call)(weft_fn *, void *), const char *why)
 {
     struct gate gate = {0};
     struct caller started = {call, holds, &gate, 0};
@@ -149,7 +149,7 @@ static void cancel_callers(long (*call)(weft_fn *, void *))
         t_equal(weft_spawn_task(&g, calls, &started, &a), 0);
         t_check(t_wait_for(&gate.started, 1));
         t_equal(weft_spawn_task(&g, calls, &queued, &b), 0);
-        t_equal(weft_sleep(5 * WEFT_MS), 0);
+        t_check(t_wait_waiting(why, 2));
         t_equal(weft_task_cancel(a), 0);
         t_equal(weft_task_cancel(b), 0);
         t_equal(weft_await(b), 0);
@@ -169,8 +169,8 @@ static void cancel_callers(long (*call)(weft_fn *, void *))
 static long cancel_both_kinds(void *arg)
 {
     (void)arg;
-    cancel_callers(weft_compute);
-    cancel_callers(weft_blocking);
+    cancel_callers(weft_compute, "weft-executor");
+    cancel_callers(weft_blocking, "weft-blocking");
     weft_with_timeout(0)
         t_equal(weft_compute(fails, NULL), -ETIMEDOUT);
     return 0;

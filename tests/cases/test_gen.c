@@ -338,17 +338,22 @@ static void values_and_time_outs_may_race(void **state)
 struct impatient {
     atomic_int late;
     bool goes_on;
+    weft_scope *_Atomic scope; /* the one around the yield */
 };
 
 static long is_impatient(weft_gen *g, void *arg)
 {
     struct impatient *x = arg;
 
-    for (intptr_t i = 1; i <= 2; i++)
-        weft_with_timeout(2 * WEFT_MS) {
-            t_equal(weft_gen_yield(g, P(i)), -ETIMEDOUT);
-            atomic_fetch_add(&x->late, 1);
+    for (intptr_t i = 1; i <= 2; i++) {
+        weft_scope s;
+
+        weft_with_scope(&s) {
+            atomic_store(&x->scope, &s);
+            t_equal(weft_gen_yield(g, P(i)), -ECANCELED);
         }
+        atomic_fetch_add(&x->late, 1);
+    }
     return x->goes_on ? weft_gen_yield(g, P(3)) : 0;
 }
 
@@ -365,7 +370,11 @@ static long dawdles(void *arg)
         t_equal(weft_gen_open(&g, is_impatient, &x), 0);
         t_equal(weft_gen_next(&g, &v), 1);
         t_equal((intptr_t)v, 1);
-        t_check(t_wait_for(&x.late, 2));
+        for (int n = 1; n <= 2; n++) {
+            t_check(t_wait_waiting("generator's turn", 1));
+            t_equal(weft_scope_cancel(atomic_load(&x.scope), "enough"), 0);
+            t_check(t_wait_for(&x.late, n));
+        }
         /* The second's time was up before it was wanted. */
         if (x.goes_on) {
             t_equal(weft_gen_next(&g, &v), 1);

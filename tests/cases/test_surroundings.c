@@ -292,7 +292,7 @@ static long defers(void *arg)
         t_check(strcmp(weft_task_message(t), "the task's own") == 0);
         expect("dceba");
         t_equal(weft_spawn_task(&g, defers_of_task, NULL, &t), 0);
-        t_equal(weft_sleep(5 * WEFT_MS), 0);
+        t_check(t_wait_waiting("sleep", 1));
         t_equal(weft_task_cancel(t), 0);
         t_equal(weft_await(t), -ECANCELED);
         expect("dceba");
