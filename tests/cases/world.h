@@ -21,6 +21,7 @@
 struct world {
     atomic_int over; /* the holders let go */
     atomic_int busy; /* jobs that keep the only threads of the pools */
+    atomic_int handling; /* messages and items that are not done with */
     weft_mutex held;
     weft_event never;
     weft_queue empty, full, undone;
@@ -625,6 +626,7 @@ static void takes_back(void *resource, void *arg)
 static long handles(void *state, void *message)
 {
     (void)state;
+    atomic_fetch_add(&((struct world *)message)->handling, 1);
     return sleeps_until_over(message);
 }
 
@@ -632,6 +634,7 @@ static int passes(void *in, void **out, void *arg)
 {
     (void)out;
     (void)arg;
+    atomic_fetch_add(&((struct world *)in)->handling, 1);
     return (int)sleeps_until_over(in);
 }
 
@@ -639,17 +642,18 @@ static int passes(void *in, void **out, void *arg)
 static void fill_flow(struct world *w, weft_group *g)
 {
     struct weft_actor_options a = {.mailbox = 1};
-    struct weft_stage stage = {.fn = passes};
+    struct weft_stage stage = {.fn = passes, .queue = 1};
     struct weft_pipeline_options p = {.stages = &stage, .n = 1, .output = 1};
 
     t_equal(weft_actor_open(&w->actor, g, handles, &a), 0);
     t_equal(weft_pipeline_open(&w->pipeline, g, &p), 0);
-    weft_with_timeout(20 * WEFT_MS)
-        while (weft_actor_send(w->actor, w) == 0)
-            ;
-    weft_with_timeout(20 * WEFT_MS)
-        while (weft_pipeline_put(w->pipeline, w) == 0)
-            ;
+    weft_with_timeout(10 * WEFT_SEC) {
+        t_equal(weft_actor_send(w->actor, w), 0);
+        t_equal(weft_pipeline_put(w->pipeline, w), 0);
+        t_check(t_wait_for(&w->handling, 2));
+        t_equal(weft_actor_send(w->actor, w), 0);
+        t_equal(weft_pipeline_put(w->pipeline, w), 0);
+    }
 }
 
 /* A listening socket that takes no further connection. */
