@@ -2,13 +2,14 @@
 /* Fork-join on the executor. --workers is the number of its threads. */
 #include "bench.h"
 
+#include <pthread.h>
+
 /* fn(arg) in a runtime whose executor has n threads of the workers' weight. */
 static void with_executor(unsigned n, weft_fn *fn, void *arg)
 {
     struct weft_options o = {.workers = 1,
                              .executor_threads = n,
                              .executor_nice = -1,
-                             .pin = WEFT_PIN_OFF,
                              .executor_stack = (size_t)64 << 20,
                              .slow_task = -1};
 
@@ -27,6 +28,58 @@ WEFT_TASK(long, fib, long, n)
     WEFT_FORK(fib, &a, n - 1);
     b = WEFT_CALL(fib, n - 2);
     return WEFT_JOIN(fib, &a) + b;
+}
+
+/* ---- neighbours --------------------------------------------------------- */
+
+/* fib on an executor of n threads, by a thread of its own. */
+struct party {
+    unsigned threads;
+    bool quick;
+    pthread_t thread;
+};
+
+static long party_fib(void *arg)
+{
+    struct party *p = arg;
+    long r;
+
+    CHECK(WEFT_RUN(fib, &r, p->quick ? 31 : 36) == 0);
+    CHECK(r == (p->quick ? 1346269 : 14930352));
+    return 0;
+}
+
+static void *party_thread(void *arg)
+{
+    with_executor(((struct party *)arg)->threads, party_fib, arg);
+    return NULL;
+}
+
+/* n parties at once: ms for all, runtimes' start and stop included. */
+static double party_time(unsigned n, unsigned threads, bool quick)
+{
+    struct party p[2];
+    int64_t start = weft_now();
+
+    for (unsigned i = 0; i < n; i++) {
+        p[i] = (struct party){.threads = threads, .quick = quick};
+        CHECK(pthread_create(&p[i].thread, NULL, party_thread, &p[i]) == 0);
+    }
+    for (unsigned i = 0; i < n; i++)
+        CHECK(pthread_join(p[i].thread, NULL) == 0);
+    return bench_ns(start, 1e6);
+}
+
+static void bench_crowded(const struct setting *s, struct outcome *out)
+{
+    out->value = party_time(1, 2 * s->workers, s->quick);
+    out->other = party_time(1, s->workers, s->quick);
+}
+
+static void bench_shared(const struct setting *s, struct outcome *out)
+{
+    out->value = party_time(2, s->workers, s->quick);
+    out->other = 2 * party_time(1, s->workers, s->quick);
 }
 
 static __attribute__((noinline)) long plain_fib(long n)
@@ -276,6 +329,10 @@ const struct bench fork_benches[] = {
      .own_runtime = true},
     {"fork_price", "ns", "fib's fork and join over a plain call, 1 thread",
      bench_price, .own_runtime = true},
+    {"fib_crowded", "ms", "fib with twice as many threads; bare: as many",
+     bench_crowded, .own_runtime = true},
+    {"fib_shared", "ms", "two runtimes at once; bare: one after the other",
+     bench_shared, .own_runtime = true},
     {"nqueens", "ms", "12 queens, a fork a placement", bench_queens,
      .own_runtime = true},
     {"skynet_fork", "ns", "10-ary tree of 100 M leaves", bench_skynet,

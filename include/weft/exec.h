@@ -15,7 +15,8 @@ extern "C" {
  * may not call what waits, except weft_compute itself, which there is a plain
  * call. If the caller is cancelled, work that has not started is dropped and
  * the result is -ECANCELED (-ETIMEDOUT); work that has started runs to its end
- * and its result is returned, so arg may live on the caller's stack.
+ * (weft_check() tells it to hurry) and its result is returned, so arg may live
+ * on the caller's stack.
  * Task, or an executor's thread. -ENOMEM, -EAGAIN (no thread could be had).
  * run_in_executor(ProcessPoolExecutor) */
 WEFT_API long weft_compute(weft_fn *fn, void *arg);

@@ -45,11 +45,6 @@ WEFT_API void weft_fork(weft_job *child, weft_fn *fn, void *arg);
  * weft's it does not: -EPERM. future.result */
 WEFT_API long weft_join(weft_job *child);
 
-/* 0, or -ECANCELED (-ETIMEDOUT) once the task that waits for this work was
- * cancelled: long work asks now and then and returns early. On the threads of
- * any pool; elsewhere it is weft_check(). Task.cancelling */
-WEFT_API int weft_fork_cancelled(void);
-
 /* ---- loops -------------------------------------------------------------- */
 
 /* A part of a loop: items begin to end - 1. A result in [-4095, -1] is an
@@ -119,7 +114,7 @@ WEFT_API long weft_sort(void *base, size_t n, size_t size,
  *   WEFT_FORK(name, &a, args...)  offers name(args...)
  *   WEFT_JOIN(name, &a)           its result
  *   WEFT_CALL(name, args...)      a plain call of another such function
- *   WEFT_CANCELLED()              weft_fork_cancelled(), cheaper. A join of
+ *   WEFT_CANCELLED()              weft_check(), cheaper. A join of
  *                                 this form runs its child also then.
  * Anywhere else:
  *   WEFT_RUN(name, &result, args...)  from a task or the executor; without

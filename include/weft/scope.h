@@ -77,7 +77,9 @@ WEFT_API int weft_scope_extend(weft_scope *s, int64_t t);
 WEFT_API weft_scope *weft_scope_self(void);
 
 /* 0, or the error that a waiting call would return at this place: -ECANCELED
- * or -ETIMEDOUT. Never waits; for CPU loops. Any thread. Task.cancelling */
+ * or -ETIMEDOUT. Never waits; for CPU loops. On a thread of the executor or of
+ * another pool: that of the task which waits for this work, so that long work
+ * can end early. Any thread. Task.cancelling */
 WEFT_API int weft_check(void);
 
 /* Why weft_check() fails: the reason given with the cancellation that decided,

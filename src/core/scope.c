@@ -322,6 +322,12 @@ long weft_wait_for(weft_fn *fn, void *arg, int64_t ns)
 int weft_check(void)
 {
     struct weft_task *t = w_current();
+    struct thread *self;
 
-    return t ? w_cancel_error(t) : 0;
+    if (likely(t))
+        return w_cancel_error(t);
+    self = w_thread();
+    return self && self->cancelled
+               ? load_relaxed((const _Atomic int *)*self->cancelled)
+               : 0;
 }

@@ -28,6 +28,8 @@ struct thread {
     const char *name;
     char *limit; /* lowest byte that may be used; NULL: not known */
     size_t bytes;
+    /* Of a pool's: non-zero once the work it runs should end early. */
+    const int *const *cancelled;
 };
 
 #define THREAD_GUARD ((size_t)65536) /* below limit */

@@ -401,10 +401,3 @@ long weft_join(weft_job *child)
         return run_job(&j->forker->here, j);
     return j->result;
 }
-
-int weft_fork_cancelled(void)
-{
-    struct forker *f = w_forker();
-
-    return f ? forker_cancelled(f) : weft_check();
-}

@@ -472,7 +472,7 @@ static long run_sort(void *arg)
     struct sort *s = arg;
     long rc = WEFT_RUN(sort_task, s, s->base, s->spare, s->n, 0);
 
-    return rc < 0 ? rc : weft_fork_cancelled();
+    return rc < 0 ? rc : weft_check();
 }
 
 long weft_sort(void *base, size_t n, size_t size,

@@ -233,6 +233,7 @@ static void *thread_main(void *arg)
     set_up(me);
     spin_lock(&p->lock);
     me->forker = take_forker(p, me);
+    me->thread.cancelled = &me->forker->here.cancelled;
     do
         while (work(p, me))
             ;

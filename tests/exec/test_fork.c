@@ -356,7 +356,7 @@ static long errors(void *arg)
     long count = 0;
 
     (void)arg;
-    t_equal(weft_fork_cancelled(), 0);
+    t_equal(weft_check(), 0);
     weft_fork(&a, fails, &began);
     weft_fork(&b, add_one, &count);
     t_equal(weft_join(&b), 1);
@@ -396,9 +396,9 @@ static long waits_for_cancel(void *arg)
     int64_t end = weft_now() + 10 * WEFT_SEC;
 
     (void)arg;
-    while (!weft_fork_cancelled() && weft_now() < end)
+    while (!weft_check() && weft_now() < end)
         sched_yield();
-    return weft_fork_cancelled();
+    return weft_check();
 }
 
 static long doomed_work(void *arg)
@@ -429,7 +429,7 @@ static long computes_doomed(void *arg)
 static long free_of_it(void *arg)
 {
     (void)arg;
-    return weft_fork_cancelled() ? 1 : 0;
+    return weft_check() ? 1 : 0;
 }
 
 static long cancel_work(void *arg)
@@ -486,7 +486,7 @@ static void *foreign(void *arg)
 
     weft_fork(&j, here, NULL);
     t_equal(weft_join(&j), -EPERM);
-    t_equal(weft_fork_cancelled(), 0);
+    t_equal(weft_check(), 0);
     t_equal(WEFT_RUN(fib, &r, 3), -EPERM);
     t_equal(r, 8);
     return arg;
