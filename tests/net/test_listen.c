@@ -351,10 +351,10 @@ static void fail_one(struct house *h, int code, int left)
 static long serve_failures(void *arg)
 {
     struct house h = {.rc = 1};
+    struct t_errors *errors = arg;
     weft_stream *stays;
     weft_group g;
 
-    (void)arg;
     if (!open_house(&h, echo))
         return 0;
     weft_with_group(&g) {
@@ -364,6 +364,7 @@ static long serve_failures(void *arg)
         fail_one(&h, ECONNRESET, 1);
         fail_one(&h, EPIPE, 2);
         fail_one(&h, EDOM, 3);
+        t_check(t_wait_for(&errors->n, 1)); /* reported when the task ends */
         fail_one(&h, EBADMSG, 4);
         say(stays, "still here\n");
         weft_close(stays);
@@ -382,7 +383,7 @@ static void a_failure_is_reported_and_stays_alone(void **state)
 
     o.on_unhandled = t_collect;
     o.unhandled_arg = &errors;
-    assert_int_equal(t_run_with(o, serve_failures, NULL), 0);
+    assert_int_equal(t_run_with(o, serve_failures, &errors), 0);
     assert_int_equal(errors.n, 2);
     assert_int_equal(errors.first[0].code, -EDOM);
     assert_string_equal(errors.first[0].message, "of its own");

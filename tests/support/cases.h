@@ -116,7 +116,7 @@ struct t_error {
 
 struct t_errors {
     atomic_int lock;
-    int n;
+    atomic_int n;
     struct t_error first[8];
 };
 
