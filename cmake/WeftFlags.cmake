@@ -56,7 +56,8 @@ target_include_directories(w_flags INTERFACE
 target_compile_features(w_flags INTERFACE c_std_11)
 # Empty, as "#define _GNU_SOURCE" makes it: a file may say so itself too.
 target_compile_definitions(w_flags INTERFACE _GNU_SOURCE=
-    $<$<BOOL:${WEFT_STRESS}>:W_STRESS=1>)
+    $<$<BOOL:${WEFT_STRESS}>:W_STRESS=1>
+    $<$<BOOL:${WEFT_FAULTS}>:W_FAULTS=1>)
 # gnu11 by name: CMAKE_C_EXTENSIONS belongs to whoever embeds us.
 target_compile_options(w_flags INTERFACE
     $<$<COMPILE_LANGUAGE:C>:-std=gnu11> -fno-common -fvisibility=hidden -fPIC

@@ -4,7 +4,7 @@
  * Every system call and allocation of the library goes through a sys_
  * function. They return what the kernel returns: a value, or a negative errno
  * (errno is thread state and a task is not a thread). Memory functions return
- * NULL. A build that injects faults replaces this file and nothing else.
+ * NULL. What may fail says so in front: a build with WEFT_FAULTS makes it.
  */
 #ifndef WEFT_BASE_SYS_H
 #define WEFT_BASE_SYS_H
@@ -37,6 +37,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fault.h"
+
 #define SYS_RET(call)                                                          \
     __extension__({                                                            \
         __typeof__(call) r_ = (call);                                          \
@@ -45,44 +47,66 @@
 
 static inline void *sys_malloc(size_t n)
 {
-    return malloc(n);
+    void *p;
+
+    SYS_MAY_LACK();
+    p = malloc(n);
+    return SYS_HELD(p);
 }
 
 static inline void *sys_calloc(size_t n, size_t size)
 {
-    return calloc(n, size);
+    void *p;
+
+    SYS_MAY_LACK();
+    p = calloc(n, size);
+    return SYS_HELD(p);
 }
 
 static inline void *sys_realloc(void *p, size_t n)
 {
-    return realloc(p, n);
+    void *q;
+
+    SYS_MAY_LACK();
+    q = realloc(p, n);
+    return p ? q : SYS_HELD(q);
 }
 
 static inline void *sys_memalign(size_t align, size_t n)
 {
     void *p;
-    return posix_memalign(&p, align, n) ? NULL : p;
+
+    SYS_MAY_LACK();
+    if (posix_memalign(&p, align, n))
+        return NULL;
+    return SYS_HELD(p);
 }
 
 static inline void sys_free(void *p)
 {
+    SYS_FREED(p);
     free(p);
 }
 
 /* NULL on failure. */
 static inline void *sys_mmap(size_t n, int prot, int flags)
 {
-    void *p = mmap(NULL, n, prot, flags, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
+    void *p;
+
+    SYS_MAY_LACK();
+    p = mmap(NULL, n, prot, flags, -1, 0);
+    return p == MAP_FAILED ? NULL : SYS_HELD(p);
 }
 
 static inline void sys_munmap(void *p, size_t n)
 {
+    SYS_FREED(p);
     (void)munmap(p, n);
 }
 
 static inline int sys_madvise(void *p, size_t n, int advice)
 {
+    SYS_MAY_FAIL(EINVAL);
     return SYS_RET(madvise(p, n, advice));
 }
 
@@ -96,16 +120,19 @@ static inline bool sys_resident(void *p, size_t n)
 
 static inline int sys_mprotect(void *p, size_t n, int prot)
 {
+    SYS_MAY_FAIL(ENOMEM);
     return SYS_RET(mprotect(p, n, prot));
 }
 
 static inline int sys_open(const char *path, int flags, mode_t mode)
 {
+    SYS_MAY_FAIL(EMFILE, ENFILE, ENOENT);
     return SYS_RET(open(path, flags, mode));
 }
 
 static inline int sys_openat(int dir, const char *path, int flags, mode_t mode)
 {
+    SYS_MAY_FAIL(EMFILE, ENFILE, ENOENT);
     return SYS_RET(openat(dir, path, flags, mode));
 }
 
@@ -121,16 +148,21 @@ static inline int sys_fstat(int fd, struct stat *st)
 
 static inline ssize_t sys_read(int fd, void *buf, size_t n)
 {
+    SYS_MAY_FAIL(EINTR);
+    SYS_MAY_BE_SHORT(n);
     return SYS_RET(read(fd, buf, n));
 }
 
 static inline ssize_t sys_write(int fd, const void *buf, size_t n)
 {
+    SYS_MAY_FAIL(EINTR);
+    SYS_MAY_BE_SHORT(n);
     return SYS_RET(write(fd, buf, n));
 }
 
 static inline ssize_t sys_pread(int fd, void *buf, size_t n, off_t off)
 {
+    SYS_MAY_FAIL(EINTR, EIO);
     return SYS_RET(pread(fd, buf, n, off));
 }
 
@@ -141,84 +173,103 @@ static inline int sys_unlink(const char *path)
 
 static inline ssize_t sys_readv(int fd, const struct iovec *v, int n)
 {
+    SYS_MAY_FAIL(EINTR, ECONNRESET);
     return SYS_RET(readv(fd, v, n));
 }
 
 static inline ssize_t sys_writev(int fd, const struct iovec *v, int n)
 {
+    SYS_MAY_FAIL(EINTR, EPIPE, ENOBUFS);
     return SYS_RET(writev(fd, v, n));
 }
 
 static inline ssize_t sys_recv(int fd, void *buf, size_t n, int flags)
 {
+    SYS_MAY_FAIL(EINTR, ECONNRESET);
+    SYS_MAY_BE_SHORT(n);
     return SYS_RET(recv(fd, buf, n, flags));
 }
 
 static inline ssize_t sys_send(int fd, const void *buf, size_t n, int flags)
 {
+    SYS_MAY_FAIL(EINTR, EPIPE, ENOBUFS);
+    SYS_MAY_BE_SHORT(n);
     return SYS_RET(send(fd, buf, n, flags));
 }
 
 static inline ssize_t sys_sendmsg(int fd, const struct msghdr *m, int flags)
 {
+    SYS_MAY_FAIL(EINTR, EPIPE, ENOBUFS);
     return SYS_RET(sendmsg(fd, m, flags));
 }
 
 static inline ssize_t sys_sendto(int fd, const void *buf, size_t n, int flags,
                                  const struct sockaddr *a, socklen_t len)
 {
+    SYS_MAY_FAIL(EINTR, ENOBUFS);
     return SYS_RET(sendto(fd, buf, n, flags, a, len));
 }
 
 static inline ssize_t sys_recvfrom(int fd, void *buf, size_t n, int flags,
                                    struct sockaddr *a, socklen_t *len)
 {
+    SYS_MAY_FAIL(EINTR, ECONNREFUSED);
     return SYS_RET(recvfrom(fd, buf, n, flags, a, len));
 }
 
 static inline ssize_t sys_sendfile(int out, int in, off_t *off, size_t n)
 {
+    SYS_MAY_FAIL(EINTR, EPIPE, EIO);
+    SYS_MAY_BE_SHORT(n);
     return SYS_RET(sendfile(out, in, off, n));
 }
 
 static inline int sys_fcntl(int fd, int cmd, long arg)
 {
+    SYS_MAY_FAIL(EMFILE);
     return SYS_RET(fcntl(fd, cmd, arg));
 }
 
 static inline int sys_dup3(int from, int to, int flags)
 {
+    SYS_MAY_FAIL(EMFILE);
     return SYS_RET(dup3(from, to, flags));
 }
 
 static inline int sys_pipe2(int fd[2], int flags)
 {
+    SYS_MAY_FAIL(EMFILE, ENFILE);
     return SYS_RET(pipe2(fd, flags));
 }
 
 static inline int sys_socket(int domain, int type, int proto)
 {
+    SYS_MAY_FAIL(EMFILE, ENFILE, ENOBUFS);
     return SYS_RET(socket(domain, type, proto));
 }
 
 static inline int sys_bind(int fd, const struct sockaddr *a, socklen_t n)
 {
+    SYS_MAY_FAIL(EADDRINUSE);
     return SYS_RET(bind(fd, a, n));
 }
 
 static inline int sys_listen(int fd, int backlog)
 {
+    SYS_MAY_FAIL(EADDRINUSE);
     return SYS_RET(listen(fd, backlog));
 }
 
 static inline int sys_accept4(int fd, struct sockaddr *a, socklen_t *n,
                               int flags)
 {
+    SYS_MAY_FAIL(EMFILE, ENFILE, ECONNABORTED, ENOBUFS);
     return SYS_RET(accept4(fd, a, n, flags));
 }
 
 static inline int sys_connect(int fd, const struct sockaddr *a, socklen_t n)
 {
+    SYS_MAY_FAIL(EADDRNOTAVAIL, ECONNREFUSED);
     return SYS_RET(connect(fd, a, n));
 }
 
@@ -230,22 +281,26 @@ static inline int sys_shutdown(int fd, int how)
 static inline int sys_setsockopt(int fd, int level, int name, const void *v,
                                  socklen_t n)
 {
+    SYS_MAY_FAIL(ENOBUFS);
     return SYS_RET(setsockopt(fd, level, name, v, n));
 }
 
 static inline int sys_getsockopt(int fd, int level, int name, void *v,
                                  socklen_t *n)
 {
+    SYS_MAY_FAIL(ENOBUFS);
     return SYS_RET(getsockopt(fd, level, name, v, n));
 }
 
 static inline int sys_getsockname(int fd, struct sockaddr *a, socklen_t *n)
 {
+    SYS_MAY_FAIL(ENOBUFS);
     return SYS_RET(getsockname(fd, a, n));
 }
 
 static inline int sys_getpeername(int fd, struct sockaddr *a, socklen_t *n)
 {
+    SYS_MAY_FAIL(ENOTCONN);
     return SYS_RET(getpeername(fd, a, n));
 }
 
@@ -256,11 +311,14 @@ static inline int sys_poll(struct pollfd *p, nfds_t n, int ms)
 
 static inline int sys_epoll_create(void)
 {
+    SYS_MAY_FAIL(EMFILE, ENOMEM);
     return SYS_RET(epoll_create1(EPOLL_CLOEXEC));
 }
 
 static inline int sys_epoll_ctl(int ep, int op, int fd, struct epoll_event *e)
 {
+    if (op != EPOLL_CTL_DEL)
+        SYS_MAY_FAIL(ENOMEM, ENOSPC);
     return SYS_RET(epoll_ctl(ep, op, fd, e));
 }
 
@@ -268,6 +326,7 @@ static inline int sys_epoll_ctl(int ep, int op, int fd, struct epoll_event *e)
 static inline int sys_epoll_wait(int ep, struct epoll_event *e, int n,
                                  int64_t timeout)
 {
+    SYS_MAY_FAIL(EINTR);
 #ifdef SYS_epoll_pwait2
     if (timeout > 0) {
         struct timespec ts = {timeout / 1000000000, timeout % 1000000000};
@@ -284,6 +343,7 @@ static inline int sys_epoll_wait(int ep, struct epoll_event *e, int n,
 
 static inline int sys_eventfd(void)
 {
+    SYS_MAY_FAIL(EMFILE, ENFILE);
     return SYS_RET(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
@@ -317,7 +377,10 @@ static inline void sys_sleep(int64_t ns)
 static inline int sys_futex_wait(void *word, uint32_t seen, int64_t ns)
 {
     struct timespec ts = {ns / 1000000000, ns % 1000000000};
-    long r = syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen,
+    long r;
+
+    SYS_MAY_FAIL(EINTR);
+    r = syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen,
                      ns < 0 ? NULL : &ts, NULL, 0);
 
     return r < 0 ? -errno : 0;
@@ -332,11 +395,13 @@ static inline void sys_futex_wake(void *word, int n)
 static inline int sys_thread_create(pthread_t *t, const pthread_attr_t *a,
                                     void *(*fn)(void *), void *arg)
 {
+    SYS_MAY_FAIL(EAGAIN);
     return -pthread_create(t, a, fn, arg);
 }
 
 static inline int sys_setpriority(pid_t tid, int nice)
 {
+    SYS_MAY_FAIL(EACCES);
     return SYS_RET(setpriority(PRIO_PROCESS, (id_t)tid, nice));
 }
 
@@ -346,12 +411,14 @@ static inline int sys_spawn(pid_t *pid, const char *file,
                             const posix_spawnattr_t *attr, char *const *argv,
                             char *const *env)
 {
+    SYS_MAY_FAIL(EAGAIN, ENOMEM);
     return -posix_spawnp(pid, file, actions, attr, argv, env);
 }
 
 static inline int sys_waitid(idtype_t type, id_t id, siginfo_t *info,
                              int options)
 {
+    SYS_MAY_FAIL(EINTR);
     return SYS_RET(waitid(type, id, info, options));
 }
 
@@ -363,6 +430,7 @@ static inline int sys_kill(pid_t pid, int sig)
 /* Close-on-exec. -ENOSYS where the kernel is older than 5.3. */
 static inline int sys_pidfd_open(pid_t pid)
 {
+    SYS_MAY_FAIL(ENOSYS, EMFILE);
 #ifdef SYS_pidfd_open
     return (int)SYS_RET(syscall(SYS_pidfd_open, pid, 0));
 #else

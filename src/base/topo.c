@@ -281,6 +281,7 @@ static int bind_to(const struct topo *t, hwloc_const_cpuset_t set)
     /* hwloc would feign success. */
     if (!t->here)
         return -ENOTSUP;
+    SYS_MAY_FAIL(EPERM);
     errno = 0;
     return hwloc_set_cpubind(t->hw, set, HWLOC_CPUBIND_THREAD) ? hwloc_error()
                                                                : 0;

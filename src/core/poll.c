@@ -50,7 +50,8 @@ void w_poller_wake(struct poller *p)
 {
     uint64_t one = 1;
 
-    (void)sys_write(p->event, &one, sizeof one);
+    while (sys_write(p->event, &one, sizeof one) == -EINTR)
+        ;
 }
 
 /* ---- cells ------------------------------------------------------------- */

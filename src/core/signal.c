@@ -38,7 +38,8 @@ static bool tell_one(struct signal_place *s, uint64_t bit)
     add_seq_cst(&s->users, 1);
     if (load_seq_cst(&s->wanted) & bit) {
         (void)or_acq_rel(&s->pending, bit);
-        (void)sys_write(s->fd, &one, sizeof one);
+        while (sys_write(s->fd, &one, sizeof one) == -EINTR)
+            ;
         told = true;
     }
     sub_seq_cst(&s->users, 1);
