@@ -7,8 +7,10 @@
 /* A watch is decided by one compare-and-swap on its state: the event (under the
  * cell's lock), the deadline (under the timer's), the user's disarm. The winner
  * unlinks it from the other side afterwards, with neither lock held while it
- * takes the other; the watch stays valid until its task is submitted. */
-enum { WATCH_IDLE, WATCH_SETTING, WATCH_ARMED, WATCH_FIRED };
+ * takes the other. FIRED is its alone; it ends with the making of the task (IDLE)
+ * or, without memory, with a timer that tries again (RETRY), which the disarm
+ * may win as well. Who sees IDLE and has waited for the timer may free it. */
+enum { WATCH_IDLE, WATCH_SETTING, WATCH_ARMED, WATCH_FIRED, WATCH_RETRY };
 
 #define EVENTS_BOTH (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 #define WAKE_DATA UINT64_MAX
@@ -117,11 +119,9 @@ void w_cells_close(struct cell_table *ct)
 
 /* ---- watches ----------------------------------------------------------- */
 
-static bool watch_decide(struct watch *w, uint32_t to)
+static bool watch_decide(struct watch *w, uint32_t from, uint32_t to)
 {
-    uint32_t armed = WATCH_ARMED;
-
-    return cas_acq_rel(&w->state, &armed, to);
+    return cas_acq_rel(&w->state, &from, to);
 }
 
 static void watch_unlink(struct watch *w)
@@ -143,21 +143,37 @@ static bool watch_task(struct watch *x, struct worker *w, struct chain *c)
     if (!t)
         return false;
     t->flags |= TASK_RUN_CANCELLED;
+    store_release(&x->state, WATCH_IDLE);
     w_chain_add(c, (w_entry)t | ENTRY_NEW);
     return true;
+}
+
+/* In its timer: 0, or when to try again. */
+static int64_t watch_try(struct watch *x, struct worker *w, struct chain *c)
+{
+    if (watch_task(x, w, c))
+        return 0;
+    store_release(&x->state, WATCH_RETRY);
+    return sys_now() + WEFT_MS;
 }
 
 static int64_t watch_retry(struct timer *t, struct worker *w, struct chain *c)
 {
     struct watch *x = container_of(t, struct watch, timer);
 
-    return watch_task(x, w, c) ? 0 : sys_now() + WEFT_MS;
+    if (watch_decide(x, WATCH_RETRY, WATCH_FIRED))
+        return watch_try(x, w, c);
+    /* Disarmed, or he who armed this timer has not said so yet. */
+    return load_acquire(&x->state) == WATCH_FIRED ? sys_now() + 50 * WEFT_US
+                                                  : 0;
 }
 
 static void watch_submit(struct watch *x, struct worker *w, struct chain *c)
 {
-    if (!watch_task(x, w, c))
-        w_timer_arm(&w->timers, &x->timer, sys_now() + WEFT_MS, watch_retry);
+    if (watch_task(x, w, c))
+        return;
+    w_timer_arm(&w->timers, &x->timer, sys_now() + WEFT_MS, watch_retry);
+    store_release(&x->state, WATCH_RETRY);
 }
 
 static int64_t watch_deadline(struct timer *t, struct worker *w,
@@ -167,21 +183,30 @@ static int64_t watch_deadline(struct timer *t, struct worker *w,
 
     if (load_acquire(&x->state) == WATCH_SETTING)
         return sys_now() + 50 * WEFT_US; /* its cell's turn is still to come */
-    if (!watch_decide(x, WATCH_FIRED))
+    if (load_acquire(&x->state) == WATCH_RETRY)
+        return watch_retry(t, w, c);
+    if (!watch_decide(x, WATCH_ARMED, WATCH_FIRED))
         return 0;
     x->result = -ETIMEDOUT;
     /* Order of locks: a timer's, then a cell's. */
     watch_unlink(x);
-    return watch_retry(t, w, c);
+    return watch_try(x, w, c);
 }
 
 bool w_watch_disarm(struct watch *w)
 {
-    if (!watch_decide(w, WATCH_IDLE))
-        return false;
-    watch_unlink(w);
+    uint32_t state;
+    bool mine = watch_decide(w, WATCH_ARMED, WATCH_IDLE);
+
+    if (mine)
+        watch_unlink(w);
+    while (!mine && (state = load_acquire(&w->state)) >= WATCH_FIRED) {
+        mine = watch_decide(w, WATCH_RETRY, WATCH_IDLE);
+        if (state == WATCH_FIRED)
+            sys_yield(); /* another worker is making its task */
+    }
     (void)w_timer_disarm(&w->timer);
-    return true;
+    return mine;
 }
 
 /* ---- events ------------------------------------------------------------ */
@@ -208,7 +233,7 @@ static struct watch *cell_fire(struct cell *c, uint32_t dirs,
     if (c->watch && (c->watch->dirs & dirs)) {
         fired = c->watch;
         c->watch = NULL;
-        if (!watch_decide(fired, WATCH_FIRED))
+        if (!watch_decide(fired, WATCH_ARMED, WATCH_FIRED))
             return NULL;
         fired->result = status ? status : (int)(fired->dirs & dirs);
     }
@@ -462,7 +487,7 @@ int w_cell_watch(struct cell *c, struct watch *x, uint32_t dirs, uint32_t seen,
     struct chain chain = {0, 0, 0};
     int rc;
 
-    if (load_acquire(&x->state) == WATCH_ARMED)
+    if (load_acquire(&x->state) >= WATCH_ARMED)
         return -EBUSY;
     store_relaxed(&x->state, WATCH_SETTING);
     store_relaxed(&x->timer.home, NULL);
@@ -608,7 +633,7 @@ void w_watches_cancel(struct weft_runtime *rt)
         spin_lock(&c->lock);
         x = c->watch;
         c->watch = NULL;
-        if (x && watch_decide(x, WATCH_FIRED))
+        if (x && watch_decide(x, WATCH_ARMED, WATCH_FIRED))
             x->result = -ECANCELED;
         else
             x = NULL;

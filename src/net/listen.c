@@ -207,8 +207,14 @@ static int accept_fd(weft_listener *l)
         if (is_closed(l)) /* after the tick: as in streams */
             return -EBADF;
         fd = sys_accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd == -EINTR || fd == -ECONNABORTED || fd == -EPROTO)
+        if (fd == -EINTR || fd == -ECONNABORTED || fd == -EPROTO) {
+            /* Clients that break off in a row must not keep the worker. */
+            w_budget(w_worker());
+            fd = weft_check();
+            if (fd < 0)
+                return fd;
             continue;
+        }
         if (fd != -EAGAIN)
             return fd;
         fd = w_cell_wait(l->cell, DIR_READ, tick);

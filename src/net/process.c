@@ -237,6 +237,16 @@ int weft_process_start(weft_process **out, char *const *argv,
     return rc;
 }
 
+static int look(struct weft_process *p, siginfo_t *info, int more)
+{
+    int rc;
+
+    do
+        rc = sys_waitid(P_PID, (id_t)p->pid, info, WEXITED | WNOHANG | more);
+    while (rc == -EINTR);
+    return rc;
+}
+
 /* ---- its end ----------------------------------------------------------- */
 
 /* What weft_process_wait returns, or -EAGAIN: it runs. */
@@ -248,7 +258,7 @@ static int reap(struct weft_process *p)
     spin_lock(&p->lock);
     if (!p->gone) {
         info.si_pid = 0;
-        rc = sys_waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOHANG);
+        rc = look(p, &info, 0);
         if (rc < 0) {
             /* Somebody else has, or SIGCHLD is ignored. */
             p->gone = true;
@@ -330,8 +340,7 @@ int weft_process_kill(weft_process *p, int sig)
     spin_lock(&p->lock);
     if (!p->gone) {
         /* Nobody should have reaped it but us; look all the same. */
-        p->status =
-            sys_waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOHANG | WNOWAIT);
+        p->status = look(p, &info, WNOWAIT);
         p->gone = p->status < 0;
     }
     if (!p->gone)

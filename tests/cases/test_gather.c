@@ -324,23 +324,61 @@ static void waiting_for_hundreds_loses_none(void **state)
 
 /* ---- as they end ----------------------------------------------------------- */
 
+/* They end in this order, and each before the next may. */
+static const int ends[] = {3, 1, 2, 0};
+
+struct parade {
+    weft_event gate[4];
+    weft_task *t[4];
+    struct marcher {
+        struct parade *p;
+        long number;
+    } m[4];
+};
+
+static long marches(void *arg)
+{
+    struct marcher *m = arg;
+    int rc = weft_event_wait(&m->p->gate[m->number]);
+
+    return rc < 0 ? rc : m->number;
+}
+
+static void open_gates(struct parade *p, int from, int to)
+{
+    for (int i = from; i < to; i++) {
+        weft_event_set(&p->gate[ends[i]]);
+        while (!weft_task_done(p->t[ends[i]]))
+            t_equal(weft_sleep(WEFT_MS / 5), 0);
+    }
+}
+
+static long opens_rest(void *arg)
+{
+    t_equal(weft_sleep(WEFT_MS), 0);
+    open_gates(arg, 2, 4);
+    return 0;
+}
+
 static long next(void *arg)
 {
-    static const int ms[] = {60, 20, 40, 0};
-    static const int sorted[] = {0, 20, 40, 60};
+    struct parade p;
     weft_group g;
     weft_task *t;
 
     (void)arg;
+    memset(&p, 0, sizeof p);
     weft_with_group(&g) {
-        for (size_t i = 0; i < T_LEN(ms); i++)
-            t_equal(weft_spawn_task(&g, sleep_then, MS(ms[i]), &t), 0);
-        t_equal(weft_spawn(&g, sleep_then, MS(1)), 0); /* no handle */
-        t_equal(weft_sleep(30 * WEFT_MS), 0); /* some end meanwhile */
-        for (size_t i = 0; i < T_LEN(sorted); i++) {
+        for (long i = 0; i < 4; i++) {
+            p.m[i] = (struct marcher){&p, i};
+            t_equal(weft_spawn_task(&g, marches, &p.m[i], &p.t[i]), 0);
+        }
+        open_gates(&p, 0, 2);
+        t_equal(weft_spawn(&g, opens_rest, &p), 0); /* no handle */
+        for (int i = 0; i < 4; i++) {
             t_equal(weft_group_next(&g, &t), 1);
             t_check(weft_task_done(t));
-            t_equal(weft_task_result(t), sorted[i]);
+            t_equal(weft_task_result(t), ends[i]);
         }
         t_equal(weft_group_next(&g, &t), 0);
         t_equal(weft_spawn_task(&g, value, MS(5), &t), 0);
