@@ -24,16 +24,40 @@ static long fail_after(void *arg)
     return rc ? rc : weft_fail(-EIO, "after %ld ms", (long)(intptr_t)arg);
 }
 
-static atomic_int cancelled;
+static atomic_int begun, cancelled;
 
 static long forever(void *arg)
 {
-    long rc = weft_sleep(LONG_TIME);
+    long rc;
 
     (void)arg;
+    atomic_fetch_add(&begun, 1);
+    rc = weft_sleep(LONG_TIME);
     if (rc == -ECANCELED)
         atomic_fetch_add(&cancelled, 1);
     return rc;
+}
+
+/* Fails once so many have begun to wait for ever. */
+static long fail_after_begun(void *arg)
+{
+    t_check(t_wait_for(&begun, (int)(intptr_t)arg));
+    return weft_fail(-EIO, "all have begun");
+}
+
+/* Waits for its turn; a second one fails in it. */
+struct turn {
+    weft_event come;
+    long result;
+};
+
+static long in_turn(void *arg)
+{
+    struct turn *t = arg;
+    int rc = weft_event_wait(&t->come);
+
+    return rc < 0 ? rc : t->result < 0 ? weft_fail(t->result, "its turn")
+                                       : t->result;
 }
 
 #define MS(n) ((void *)(intptr_t)(n))
@@ -63,13 +87,21 @@ static void gather_keeps_the_order_of_results(void **state)
 
 static long first_error(void *arg)
 {
-    struct weft_call c[] = {{.fn = forever}, {.fn = fail_after, .arg = MS(5)},
-                            {.fn = forever}, {.fn = value, .arg = MS(3)}};
+    struct weft_call c[] = {{.fn = forever},
+                            {.fn = fail_after_begun, .arg = MS(2)},
+                            {.fn = forever},
+                            {.fn = NULL}};
     int64_t start = weft_now();
+    weft_group g;
 
     (void)arg;
+    atomic_store(&begun, 0);
     atomic_store(&cancelled, 0);
-    t_equal(weft_gather(c, T_LEN(c)), -EIO);
+    weft_with_group(&g) {
+        t_equal(weft_spawn_task(&g, value, MS(3), &c[3].task), 0);
+        t_equal(weft_await(c[3].task), 3);
+        t_equal(weft_gather(c, T_LEN(c)), -EIO);
+    }
     t_equal(c[0].ret, -ECANCELED);
     t_equal(c[1].ret, -EIO);
     t_equal(c[2].ret, -ECANCELED);
@@ -117,12 +149,13 @@ static long cancel_gather(void *arg)
     struct weft_call c[] = {{.fn = forever}, {.fn = forever}};
 
     (void)arg;
+    atomic_store(&begun, 0);
     atomic_store(&cancelled, 0);
     weft_with_timeout(5 * WEFT_MS)
         t_equal(weft_gather(c, T_LEN(c)), -ETIMEDOUT);
     weft_with_timeout(5 * WEFT_MS)
         t_equal(weft_gather_collect(c, T_LEN(c)), -ETIMEDOUT);
-    t_equal(atomic_load(&cancelled), 4);
+    t_equal(atomic_load(&cancelled), atomic_load(&begun));
     t_equal(weft_check(), 0);
     return 0;
 }
@@ -203,10 +236,11 @@ static long race(void *arg)
     size_t winner = 77;
 
     (void)arg;
+    atomic_store(&begun, 0);
     atomic_store(&cancelled, 0);
     t_equal(weft_race(c, T_LEN(c), &winner), 10);
     t_equal(winner, 2);
-    t_equal(atomic_load(&cancelled), 2);
+    t_equal(atomic_load(&cancelled), atomic_load(&begun));
     t_equal(weft_race(f, T_LEN(f), &winner), -EIO);
     t_equal(winner, T_LEN(f));
     t_equal(weft_race(c, 0, NULL), -EINVAL);
@@ -227,13 +261,14 @@ static void a_race_is_won_by_the_first_success(void **state)
 
 static long waits(void *arg)
 {
+    struct turn last = {.result = 40};
     weft_group g;
     weft_task *t[3];
     long i;
 
     (void)arg;
     weft_with_group(&g) {
-        t_equal(weft_spawn_task(&g, sleep_then, MS(40), &t[0]), 0);
+        t_equal(weft_spawn_task(&g, in_turn, &last, &t[0]), 0);
         t_equal(weft_spawn_task(&g, sleep_then, MS(5), &t[1]), 0);
         t_equal(weft_spawn_task(&g, sleep_then, MS(5), &t[2]), 0);
         i = weft_wait_any(t, 3);
@@ -243,6 +278,7 @@ static long waits(void *arg)
         t_check(weft_task_done(t[1]) && weft_task_done(t[2]));
         i = weft_wait_any(t, 3);
         t_check(i == 1 || i == 2);
+        weft_event_set(&last.come);
         t_equal(weft_wait_all(t, 3), 0);
         t_equal(weft_task_result(t[0]), 40);
         t_equal(weft_wait_error(t, 3), 3);
@@ -262,6 +298,7 @@ static void wait_for_one_and_for_all(void **state)
 
 static long wait_error(void *arg)
 {
+    struct turn bad = {.result = -EIO};
     weft_group g;
     weft_task *t[4];
 
@@ -269,13 +306,15 @@ static long wait_error(void *arg)
     weft_with_group(&g) {
         weft_group_collect(&g);
         t_equal(weft_spawn_task(&g, forever, NULL, &t[0]), 0);
-        t_equal(weft_spawn_task(&g, sleep_then, MS(1), &t[1]), 0);
-        t_equal(weft_spawn_task(&g, fail_after, MS(20), &t[2]), 0);
+        t_equal(weft_spawn_task(&g, value, MS(1), &t[1]), 0);
+        t_equal(weft_spawn_task(&g, in_turn, &bad, &t[2]), 0);
         t_equal(weft_spawn_task(&g, forever, NULL, &t[3]), 0);
         weft_task_cancel(t[3]); /* is no error */
+        weft_with_timeout(3 * WEFT_MS)
+            t_equal(weft_wait_error(t, 4), -ETIMEDOUT);
+        weft_event_set(&bad.come);
         t_equal(weft_wait_error(t, 4), 2);
         t_check(!weft_task_done(t[0]));
-        t_check(weft_task_done(t[1]));
         t_check(weft_task_error(t[2]) != NULL);
         /* A time-out leaves them as they are. */
         weft_with_timeout(3 * WEFT_MS)
@@ -396,21 +435,25 @@ static void next_tells_of_children_in_the_order_of_their_ends(void **state)
 
 static long next_deadline(void *arg)
 {
+    struct turn first = {.result = 40}, second = {.result = -EIO};
     weft_group g;
     weft_task *t;
 
     (void)arg;
     weft_with_group(&g) {
         weft_group_collect(&g);
-        t_equal(weft_spawn_task(&g, sleep_then, MS(40), &t), 0);
-        t_equal(weft_spawn_task(&g, fail_after, MS(50), &t), 0);
+        t_equal(weft_spawn_task(&g, in_turn, &first, &t), 0);
+        t_equal(weft_spawn_task(&g, in_turn, &second, &t), 0);
         weft_with_timeout(5 * WEFT_MS)
             t_equal(weft_group_next(&g, &t), -ETIMEDOUT);
+        weft_event_set(&first.come);
         t_equal(weft_group_next(&g, &t), 1);
         t_equal(weft_task_result(t), 40);
+        weft_event_set(&second.come);
         t_equal(weft_group_next(&g, &t), 1);
         t_equal(weft_task_result(t), -EIO);
-        t_check(strcmp(weft_task_error(t)->message, "after 50 ms") == 0);
+        t_check(weft_task_error(t) &&
+                strcmp(weft_task_error(t)->message, "its turn") == 0);
         t_equal(weft_group_next(&g, &t), 0);
     }
     t_equal(weft_group_wait(&g), 0);
