@@ -1,65 +1,77 @@
 /* SPDX-License-Identifier: MIT */
-/* A stack overflow, of a task or on a pool's thread, hits the guard page: say
- * whose it was, then let the signal take its course. Also the handler behind the monitor's backtraces.
+/* The handlers behind reports of crashes (fault_report.c) and the monitor's
+ * backtraces, and the stacks that they run on.
  *
- * Handlers are the process's: they are installed with the first runtime, pass
- * on what is not theirs, and leave with the last. */
-#include <stdio.h>
+ * Handlers are the process's: they are installed with the first runtime and
+ * leave with the last. After a report the signal takes its course: a handler
+ * that the program had installed before is called as the kernel would have, and
+ * without one the default action follows, where the fault was. A handler that
+ * the program installs later stands in front of ours, which it may call, and
+ * stays. WEFT_CRASH=0 in the environment: none of ours for crashes. */
+#include "core/fault.h"
+
+#include <string.h>
+#include <ucontext.h>
 
 #include "base/sys.h"
 #include "core/runtime.h"
 
 #define SIGNAL_STACK ((size_t)65536)
 
+static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned users;
-static struct sigaction old_segv, old_bus, old_urg;
+static struct sigaction old_crash[array_len(crashes)], old_urg;
+
+/* With the signals blocked that would be had it been the kernel. */
+static void call(int sig, siginfo_t *info, void *context,
+                 const struct sigaction *old)
+{
+    const ucontext_t *u = context;
+    sigset_t mask;
+
+    sigemptyset(&mask);
+    memcpy(&mask, &u->uc_sigmask, _NSIG / 8); /* the kernel's part of it */
+    (void)sigorset(&mask, &mask, &old->sa_mask);
+    if (!(old->sa_flags & SA_NODEFER))
+        sigaddset(&mask, sig);
+    (void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    if (old->sa_flags & SA_SIGINFO)
+        old->sa_sigaction(sig, info, context);
+    else
+        old->sa_handler(sig);
+}
 
 static void pass_on(int sig, siginfo_t *info, void *context,
-                    const struct sigaction *old)
+                    struct sigaction *old)
 {
-    if (old->sa_flags & SA_SIGINFO) {
-        old->sa_sigaction(sig, info, context);
-    } else if (old->sa_handler != SIG_DFL && old->sa_handler != SIG_IGN) {
-        old->sa_handler(sig);
-    } else if (sig != SIGURG) {
-        /* The instruction faults again, now without us. */
-        struct sigaction dfl = {.sa_handler = SIG_DFL};
+    struct sigaction dfl = {.sa_handler = SIG_DFL}, now = *old;
+    bool sent = info->si_code <= 0; /* not raised by an instruction */
 
+    if ((now.sa_flags & SA_SIGINFO) ||
+        (now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN)) {
+        if (now.sa_flags & SA_RESETHAND)
+            *old = dfl;
+        call(sig, info, context, &now);
+    } else if (sig != SIGURG && !(sent && now.sa_handler == SIG_IGN)) {
+        /* The instruction faults again, now without us; a signal that was sent
+         * is sent again, to come when this handler ends. */
         (void)sigaction(sig, &dfl, NULL);
+        if (sent)
+            (void)raise(sig);
     }
-}
-
-static void tell_task(struct worker *w, const char *at)
-{
-    struct weft_task *t = w->current;
-
-    if (t && w->stack && at < w->stack->limit &&
-        at >= w->stack->limit - STACK_GUARD)
-        w_warn("stack overflow in task %s (spawned at %s): its stack has %zu "
-               "bytes",
-               weft_task_name(t), weft_task_site(t),
-               (size_t)(w->stack->top - w->stack->limit));
-}
-
-static void tell_thread(const struct thread *t, const char *at)
-{
-    if (t->limit && at < t->limit && at >= t->limit - THREAD_GUARD)
-        w_warn("stack overflow on a thread of %s: its stack has %zu bytes "
-               "(options.executor_stack)",
-               t->name, t->bytes);
 }
 
 static void on_fault(int sig, siginfo_t *info, void *context)
 {
-    struct worker *w = w_worker();
-    struct thread *t = w_thread();
+    int e = errno;
 
-    if (w)
-        tell_task(w, info->si_addr);
-    else if (t && t->kind == THREAD_POOL)
-        tell_thread(t, info->si_addr);
-    pass_on(sig, info, context, sig == SIGBUS ? &old_bus : &old_segv);
+    w_fault_report(sig, info, context);
+    errno = e;
+    for (size_t i = 0; i < array_len(crashes); i++)
+        if (crashes[i] == sig)
+            pass_on(sig, info, context, &old_crash[i]);
 }
 
 static void on_urgent(int sig, siginfo_t *info, void *context)
@@ -75,6 +87,9 @@ static void install(int sig, void (*fn)(int, siginfo_t *, void *), int flags,
 
     sa.sa_sigaction = fn;
     sigemptyset(&sa.sa_mask);
+    /* A fault in a report kills at once, with the default action. */
+    for (size_t i = 0; sig != SIGURG && i < array_len(crashes); i++)
+        sigaddset(&sa.sa_mask, crashes[i]);
     (void)sigaction(sig, &sa, old);
 }
 
@@ -89,12 +104,20 @@ static void remove_handler(int sig, void (*fn)(int, siginfo_t *, void *),
         (void)sigaction(sig, old, NULL);
 }
 
+static bool are_reported(void)
+{
+    const char *env = getenv("WEFT_CRASH");
+
+    return !env || strcmp(env, "0") != 0;
+}
+
 void w_fault_open(void)
 {
     (void)pthread_mutex_lock(&lock);
     if (users++ == 0) {
-        install(SIGSEGV, on_fault, 0, &old_segv);
-        install(SIGBUS, on_fault, 0, &old_bus);
+        w_fault_report_open();
+        for (size_t i = 0; are_reported() && i < array_len(crashes); i++)
+            install(crashes[i], on_fault, 0, &old_crash[i]);
         install(SIGURG, on_urgent, SA_RESTART, &old_urg);
     }
     (void)pthread_mutex_unlock(&lock);
@@ -104,8 +127,8 @@ void w_fault_close(void)
 {
     (void)pthread_mutex_lock(&lock);
     if (--users == 0) {
-        remove_handler(SIGSEGV, on_fault, &old_segv);
-        remove_handler(SIGBUS, on_fault, &old_bus);
+        for (size_t i = 0; i < array_len(crashes); i++)
+            remove_handler(crashes[i], on_fault, &old_crash[i]);
         remove_handler(SIGURG, on_urgent, &old_urg);
     }
     (void)pthread_mutex_unlock(&lock);

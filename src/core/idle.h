@@ -24,13 +24,17 @@
  *       comes after the publication and finds it. If it sees a searcher, that
  *       one's second look comes after its decrement and thus after the
  *       publication. So no work waits while every worker sleeps.
+ *       A waker counts as searching before it has its sleeper, and searches
+ *       nothing: if it gets none it takes the count back and begins anew, for
+ *       whoever relied on it meanwhile.
  * Lifetime  Lives in the runtime.
  * Wrap      None.
- * Progress  wait-free but for the retry over the bitmap's words.
+ * Progress  lock-free: a waker begins anew when a sleeper woke by itself.
  * Rejected  one packed word (no room for a bitmap, and the count of sleepers
  *           alone does not say whom to wake); a mutexed stack of sleepers;
  *           waking on each push.
- * Checked   tests/core/test_idle.c, tests/stress; TSan.
+ * Checked   tests/model/idle.c, tests/model/park.pml; tests/core/test_idle.c,
+ *           tests/stress; TSan.
  */
 #ifndef WEFT_CORE_IDLE_H
 #define WEFT_CORE_IDLE_H
@@ -98,18 +102,21 @@ static inline int idle_take_sleeper(struct idle *d, unsigned near)
  * from here on), or -1: nobody must be woken. */
 static inline int idle_wake_one(struct idle *d, unsigned near)
 {
-    uint32_t none = 0;
     int w;
 
     fence_seq_cst(); /* D1 */
-    if (load_seq_cst(&d->searching) || !idle_any_asleep(d))
-        return -1;
-    if (!cas_seq_cst(&d->searching, &none, 1))
-        return -1;
-    w = idle_take_sleeper(d, near);
-    if (w < 0)
+    while (!load_seq_cst(&d->searching) && idle_any_asleep(d)) {
+        uint32_t none = 0;
+
+        if (!cas_seq_cst(&d->searching, &none, 1))
+            return -1;
+        w = idle_take_sleeper(d, near);
+        if (w >= 0)
+            return w;
+        /* Meanwhile another may have relied on us, who search nothing. */
         sub_seq_cst(&d->searching, 1);
-    return w;
+    }
+    return -1;
 }
 
 /* Worker. False: enough search already. */

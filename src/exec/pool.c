@@ -302,13 +302,18 @@ static unsigned count_thread(struct pool *p)
     return p->started++;
 }
 
-/* Under the lock: it was not. */
-static void uncount_thread(struct pool *p)
+/* Under the lock: it was not. True: the bell must be rung, since somebody may
+ * have relied on it to search. */
+static bool uncount_thread(struct pool *p)
 {
     p->threads--;
     p->started--;
     sub_seq_cst(&p->group.searching, 1);
     count_asleep(p);
+    if (!p->idle)
+        return false;
+    call_sleeper(p);
+    return true;
 }
 
 /* 0, or why nobody will run it: then it is not queued. */
@@ -336,7 +341,7 @@ static int submit(struct pool *p, struct job *j)
     if (rc == 0)
         return 0;
     spin_lock(&p->lock);
-    uncount_thread(p);
+    wake = uncount_thread(p);
     if (p->threads > 0 || !list_linked(&j->node)) {
         rc = 0; /* the others will come to it */
     } else {
@@ -344,6 +349,8 @@ static int submit(struct pool *p, struct job *j)
         store_relaxed(&p->queued, load_relaxed(&p->queued) - 1);
     }
     spin_unlock(&p->lock);
+    if (wake)
+        sys_futex_wake(&p->bell, 1);
     return rc;
 }
 
@@ -366,9 +373,11 @@ static void more_threads(void *arg)
         sys_futex_wake(&p->bell, 1);
     if (start && start_thread(p, index) < 0) {
         spin_lock(&p->lock);
-        uncount_thread(p);
+        wake = uncount_thread(p);
         p->no_threads = true;
         spin_unlock(&p->lock);
+        if (wake)
+            sys_futex_wake(&p->bell, 1);
     }
 }
 
