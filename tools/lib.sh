@@ -37,6 +37,7 @@ clang-19:clang-19
 libclang-rt-19-dev:/usr/lib/llvm-19/lib/clang/19/lib/linux/libclang_rt.tsan-x86_64.a
 libclang-rt-dev:/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.asan-x86_64.a
 llvm-14:llvm-symbolizer-14
+spin:spin
 '
 
 weft_started=$SECONDS
