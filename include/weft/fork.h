@@ -109,6 +109,10 @@ WEFT_API long weft_sort(void *base, size_t n, size_t size,
  * that fork each other, WEFT_TASK_DECLARE before and WEFT_TASK_DEFINE, with the
  * same words, for the body (WEFT_TASK is both); so with _VOID.
  *
+ * Test for the leaf first, before anything is computed, and with
+ * __builtin_expect where most calls are leaves: the compiler then makes the
+ * leaf a part of its own, without the frame of the rest.
+ *
  * In the body of such functions alone:
  *   WEFT_CHILD(name) a, b[8];     children, to be forked and joined
  *   WEFT_FORK(name, &a, args...)  offers name(args...)

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+/* A program of the comparison: the rows of fork.c and tasks.c on this tree's
+ * weft. */
 #include "peer.h"
 
 #include <string.h>
