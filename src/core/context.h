@@ -24,22 +24,27 @@
 /* Entered by the first switch to a new stack; calls the function that
  * context_make was given, which never returns. */
 void w_context_boot(void);
+#define W_CONTEXT_IN_BOOT 4 /* as a return address: past its first bytes */
 
-/* Prepares [.., top) so that a switch to the result calls entry. */
+/* Prepares [.., top) so that a switch to the result calls entry. The frame
+ * record on top is for who unwinds between the switch's last instructions: it
+ * leads into the boot frame, where unwinders stop. */
 static inline void *context_make(void *top, void (*entry)(void))
 {
-    uintptr_t *sp = (uintptr_t *)((uintptr_t)top & ~(uintptr_t)15);
+    uintptr_t *sp = (uintptr_t *)((uintptr_t)top & ~(uintptr_t)15), record;
 
-#if defined(__x86_64__)
-    sp -= 2; /* the boot frame's call is made on a 16-aligned stack */
-    *--sp = (uintptr_t)w_context_boot;
+    *--sp = (uintptr_t)w_context_boot + W_CONTEXT_IN_BOOT;
     *--sp = 0;
+    record = (uintptr_t)sp; /* 16-aligned, as the boot frame's call wants it */
+#if defined(__x86_64__)
+    *--sp = (uintptr_t)w_context_boot;
+    *--sp = record;
     *--sp = (uintptr_t)entry;
 #elif defined(__aarch64__)
     *--sp = 0;
     *--sp = (uintptr_t)entry;
     *--sp = (uintptr_t)w_context_boot;
-    *--sp = 0;
+    *--sp = record;
 #else
 #error "no context switch for this architecture"
 #endif

@@ -7,7 +7,7 @@
 
 /* In a signal handler: if the calling thread is ours, says on standard error
  * which signal hit whom, and where; once for all threads until the next
- * w_fault_report_open. Takes no lock and no memory. */
+ * w_fault_report_open. Async-signal-safe. */
 void w_fault_report(int sig, const siginfo_t *info, const void *context);
 void w_fault_report_open(void);
 

@@ -2,7 +2,8 @@
 /* The report of a crash: signal, task, and a backtrace from the instruction
  * outwards to the first frame of the worker's stack. All of it runs in a
  * signal handler: write(2), and backtrace_symbols_fd, which is
- * async-signal-safe; no lock, no memory, no stdio.
+ * async-signal-safe (it takes the loader's recursive lock); no memory, no
+ * stdio, no lock of ours.
  *
  * Frames of code built without frame pointers are not in the chain that the
  * frame pointer begins. What looks like a return address between the stack
@@ -73,7 +74,7 @@ static void put(struct text *t, const char *end)
     t->n = 0;
 }
 
-/* ---- the stack ------------------------------------------------------------ */
+/* ---- the stack ----------------------------------------------------------- */
 
 struct place {
     uintptr_t pc, sp, fp;
@@ -191,7 +192,7 @@ static READS_STACKS bool follows_call(uintptr_t pc)
 #endif
 }
 
-/* ---- the backtrace -------------------------------------------------------- */
+/* ---- the backtrace ------------------------------------------------------- */
 
 static void put_frame(size_t n, uintptr_t pc)
 {
@@ -250,7 +251,7 @@ static void put_backtrace(const struct place *p)
         put_frame(i + 1, f.tail[i % TAIL]);
 }
 
-/* ---- who ------------------------------------------------------------------ */
+/* ---- who ----------------------------------------------------------------- */
 
 static const char *name_of(int sig)
 {

@@ -148,6 +148,8 @@ int w_monitor_start(struct weft_runtime *rt)
     rt->watched = sys_calloc(rt->n_workers, sizeof *rt->watched);
     if (!rt->watched)
         return -ENOMEM;
+    for (unsigned i = 0; i < rt->n_workers; i++)
+        rt->watched[i].since = sys_now();
     rc = sys_thread_create(&rt->monitor, NULL, monitor, rt);
     rt->monitor_started = rc == 0;
     return rc;

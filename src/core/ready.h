@@ -23,6 +23,15 @@ static inline void ready_push(struct worker *w, w_entry e)
         w_ready_spill(w, e);
 }
 
+/* There is one. */
+static inline w_entry ready_take_held(struct worker *w)
+{
+    w_entry e = w->held;
+
+    w->held = *entry_link(e);
+    return e;
+}
+
 /* What runs next of this worker's own, or 0. */
 static inline w_entry ready_take(struct worker *w)
 {

@@ -335,6 +335,8 @@ w_entry w_pick(struct worker *w)
         w->handoff = 0;
         return e;
     }
+    if (unlikely(w->held))
+        return ready_take_held(w);
     for (;;) {
         if (unlikely(load_relaxed(&rt->exiting)))
             return 0;

@@ -21,6 +21,8 @@
 /* What a suspending task may switch to without the loop in between. */
 static w_entry pick_direct(struct worker *w)
 {
+    if (unlikely(w->held))
+        return ready_take_held(w);
     if (unlikely(w->picks <= 1 || w->inject_left <= 1))
         return 0;
     w->picks--;
@@ -144,7 +146,8 @@ void w_switch_out(w_commit_fn *commit, void *arg)
 static void eager_commit(struct worker *w, struct weft_task *t, void *arg)
 {
     (void)arg;
-    w_worker_ready(w, (w_entry)t);
+    *entry_link((w_entry)t) = w->held;
+    w->held = (w_entry)t;
 }
 
 bool w_switch_to_new(struct worker *w, struct weft_task *t)
@@ -163,7 +166,7 @@ static void yield_commit(struct worker *w, struct weft_task *t, void *arg)
 
 static void yield(struct worker *w)
 {
-    if (!slot_full(&w->slot) && runq_looks_empty(&w->runq) &&
+    if (!slot_full(&w->slot) && runq_looks_empty(&w->runq) && !w->held &&
         w->picks > 1 && w->inject_left > 1) {
         w->picks--;
         w->inject_left--;

@@ -33,6 +33,8 @@ struct worker {
     struct weft_task *commit_task;
     void *commit_arg;
     w_entry handoff;      /* what the loop shall run first */
+    w_entry held;         /* who spawned eagerly: next here, and only here, once
+                           * the child waits or ends; chained, newest first */
     struct stack *cache;  /* loops that wait; chained */
     unsigned cached;
     unsigned refill;      /* stacks to take when the cache is empty */

@@ -521,6 +521,47 @@ static void an_eager_task_runs_until_it_waits(void **state)
     assert_int_equal(t_run(1, eager, NULL), 0);
 }
 
+/* However many workers could go on with the spawner meanwhile. */
+static atomic_int depth;
+
+static long eager_nested(void *arg)
+{
+    struct weft_task_options o = {.eager = 1};
+    int below = (int)(intptr_t)arg, rc;
+    weft_group g;
+
+    weft_with_group(&g)
+        for (int i = 0; below && i < 2; i++) {
+            int before = atomic_load(&depth);
+
+            t_equal(weft_spawn_with(&g, eager_nested,
+                                    (void *)(intptr_t)(below - 1), &o, NULL),
+                    0);
+            t_check(atomic_load(&depth) > before);
+        }
+    t_spin(20 * WEFT_US);
+    atomic_fetch_add(&depth, 1);
+    rc = weft_yield();
+    return rc;
+}
+
+static long eager_first(void *arg)
+{
+    long rounds = t_scale(100), rc = 0;
+
+    (void)arg;
+    for (long i = 0; i < rounds && rc == 0; i++) {
+        atomic_store(&depth, 0);
+        rc = eager_nested((void *)3);
+    }
+    return rc;
+}
+
+static void an_eager_child_comes_before_its_spawner(void **state)
+{
+    assert_int_equal(t_run(t_workers(state), eager_first, NULL), 0);
+}
+
 static long eager_many(void *arg)
 {
     struct weft_task_options o = {.eager = 1};
@@ -736,6 +777,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(the_policy_abort_aborts_after_the_report),
     T_EACH(the_policy_cancel_cancels_the_root),
     cmocka_unit_test(an_eager_task_runs_until_it_waits),
+    T_EACH(an_eager_child_comes_before_its_spawner),
     T_EACH(eager_tasks_by_the_hundred),
     T_EACH(tasks_can_be_looked_at),
     T_EACH(a_backtrace_delays_wakes_but_loses_none),

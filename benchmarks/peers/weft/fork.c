@@ -132,7 +132,7 @@ WEFT_TASK(long, subtree, uint64_t, state, int, n)
     WEFT_CHILD(subtree) c[8];
     long sum = 1;
 
-    if (n == 0)
+    if (__builtin_expect(n == 0, 1)) /* seven of eight */
         return 1;
     for (int i = 0; i < n; i++) {
         uint64_t s = uts_child(state, i);
