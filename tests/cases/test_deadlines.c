@@ -133,6 +133,7 @@ static long fails_late(void *arg)
 static long error_wins(void *arg)
 {
     int64_t until = weft_now() + 2 * WEFT_MS;
+    weft_scope s;
     weft_group g;
     weft_task *t;
 
@@ -145,14 +146,17 @@ static long error_wins(void *arg)
     t_equal(weft_group_wait(&g), -EIO);
     /* The group's own block runs out while its child has failed already. */
     until = weft_now();
-    weft_with_timeout(5 * WEFT_MS) {
-        weft_with_group(&g) {
-            t_equal(weft_spawn(&g, fails_late, &until), 0);
-            while (weft_check() == 0)
-                t_check(weft_sleep(WEFT_MS / 2) <= 0);
-        }
-        t_equal(weft_group_wait(&g), -EIO);
+    weft_timeout_enter(&s, 5 * WEFT_MS);
+    weft_with_group(&g) {
+        t_equal(weft_spawn_task(&g, fails_late, &until, &t), 0);
+        weft_with_shield()
+            while (!weft_task_done(t))
+                t_equal(weft_sleep(WEFT_MS / 5), 0);
+        while (!weft_scope_expired(&s))
+            t_check(weft_yield() < 0);
     }
+    t_equal(weft_group_wait(&g), -EIO);
+    t_equal(weft_scope_leave(&s), -ETIMEDOUT);
     return 0;
 }
 
