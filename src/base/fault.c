@@ -23,9 +23,9 @@ void w_fault_plan(const struct w_fault_plan *p)
     store_seq_cst(&first_error, 0);
 }
 
-struct w_fault_report w_fault_report(void)
+struct w_fault_told w_fault_told(void)
 {
-    struct w_fault_report r = {load_seq_cst(&calls), load_seq_cst(&failed),
+    struct w_fault_told r = {load_seq_cst(&calls), load_seq_cst(&failed),
                                load_seq_cst(&first),
                                load_seq_cst(&first_error)};
 

@@ -16,7 +16,7 @@ struct w_fault_plan {
     bool lasting;     /* and all after it */
 };
 
-struct w_fault_report {
+struct w_fault_told {
     long calls;       /* that could have failed since the plan was made */
     long failed;
     const char *what; /* the first that failed: the name of the sys_ function */
@@ -25,7 +25,7 @@ struct w_fault_report {
 
 /* From now on. NULL: none. */
 void w_fault_plan(const struct w_fault_plan *p);
-struct w_fault_report w_fault_report(void);
+struct w_fault_told w_fault_told(void);
 
 /* Allocations and mappings that the library holds. */
 long w_fault_held(void);

@@ -80,7 +80,7 @@ static bool fault_back_to(struct ground before)
 static bool fault_try(const struct scenario *s, struct ground before,
                       struct w_fault_plan plan)
 {
-    struct w_fault_report r;
+    struct w_fault_told r;
     struct ground g;
     long rc;
 
@@ -89,7 +89,7 @@ static bool fault_try(const struct scenario *s, struct ground before,
              plan.lasting ? " and all after it" : "", plan.variant);
     w_fault_plan(&plan);
     rc = fault_run(s);
-    r = w_fault_report();
+    r = w_fault_told();
     w_fault_plan(NULL);
     if (r.failed && getenv("WEFT_FAULTS_TOLD"))
         fprintf(stderr, "%s %ld: %s gave %d: %ld\n", s->name, plan.nth, r.what,
