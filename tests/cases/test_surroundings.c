@@ -527,7 +527,7 @@ static atomic_int depth;
 static long eager_nested(void *arg)
 {
     struct weft_task_options o = {.eager = 1};
-    int below = (int)(intptr_t)arg, rc;
+    int below = (int)(intptr_t)arg;
     weft_group g;
 
     weft_with_group(&g)
@@ -541,8 +541,7 @@ static long eager_nested(void *arg)
         }
     t_spin(20 * WEFT_US);
     atomic_fetch_add(&depth, 1);
-    rc = weft_yield();
-    return rc;
+    return weft_yield();
 }
 
 static long eager_first(void *arg)

@@ -260,21 +260,7 @@ static uint64_t reduce(uint64_t n)
     return RUN(reduce_range, 0, n, n, grain(n)) << 1 >> 1;
 }
 
-static const struct peer_row rows[] = {
-    {"fib", fib_row},
-    {"skynet", skynet_row},
-    {"nqueens", queens_row},
-    {"integrate", integrate_row},
-    {"uts", uts_row},
-    {"cilksort", cilksort_row},
-    {"matmul", matmul_row},
-    {"heat", heat_steps},
-    {"for_even", for_even},
-    {"for_skewed", for_skewed},
-    {"for_fine", for_fine},
-    {"reduce", reduce},
-    {NULL, NULL},
-};
+static const struct peer_row rows[] = PEER_ROWS;
 
 int main(int argc, char **argv)
 {

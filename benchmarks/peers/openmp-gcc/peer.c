@@ -282,21 +282,7 @@ static uint64_t reduce(uint64_t n)
     return sum << 1 >> 1;
 }
 
-static const struct peer_row rows[] = {
-    {"fib", fib_row},
-    {"skynet", skynet_row},
-    {"nqueens", queens_row},
-    {"integrate", integrate_row},
-    {"uts", uts_row},
-    {"cilksort", cilksort_row},
-    {"matmul", matmul_row},
-    {"heat", heat_steps},
-    {"for_even", for_even},
-    {"for_skewed", for_skewed},
-    {"for_fine", for_fine},
-    {"reduce", reduce},
-    {NULL, NULL},
-};
+static const struct peer_row rows[] = PEER_ROWS;
 
 int main(int argc, char **argv)
 {

@@ -3,9 +3,9 @@
  * the floor under their times. THREADS is ignored. */
 #include "peer.h"
 
-static uint64_t fib(uint64_t n)
+static uint64_t fib_row(uint64_t n)
 {
-    return n < 2 ? n : fib(n - 1) + fib(n - 2);
+    return n < 2 ? n : fib_row(n - 1) + fib_row(n - 2);
 }
 
 static uint64_t skynet(uint64_t number, uint64_t leaves)
@@ -173,21 +173,7 @@ static uint64_t reduce(uint64_t n)
     return sum << 1 >> 1;
 }
 
-static const struct peer_row rows[] = {
-    {"fib", fib},
-    {"skynet", skynet_row},
-    {"nqueens", queens_row},
-    {"integrate", integrate_row},
-    {"uts", uts_row},
-    {"cilksort", cilksort_row},
-    {"matmul", matmul_row},
-    {"heat", heat_steps},
-    {"for_even", for_even},
-    {"for_skewed", for_skewed},
-    {"for_fine", for_fine},
-    {"reduce", reduce},
-    {NULL, NULL},
-};
+static const struct peer_row rows[] = PEER_ROWS;
 
 int main(int argc, char **argv)
 {

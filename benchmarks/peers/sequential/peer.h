@@ -101,6 +101,17 @@ KERNEL int peer_run(const struct peer_row *row, uint64_t n, int runs)
     return fflush(stdout) ? 1 : 0;
 }
 
+/* The rows of a program that has them all, by functions of these names. */
+#define PEER_ROWS                                                              \
+    {                                                                          \
+        {"fib", fib_row}, {"skynet", skynet_row}, {"nqueens", queens_row},     \
+        {"integrate", integrate_row}, {"uts", uts_row},                        \
+        {"cilksort", cilksort_row}, {"matmul", matmul_row},                    \
+        {"heat", heat_steps}, {"for_even", for_even},                          \
+        {"for_skewed", for_skewed}, {"for_fine", for_fine},                    \
+        {"reduce", reduce}, {NULL, NULL},                                      \
+    }
+
 /* The row that the arguments name; without one `*status` is main's result. */
 KERNEL const struct peer_row *peer_arguments(int argc, char **argv,
                                              const struct peer_row *rows,

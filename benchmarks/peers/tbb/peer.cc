@@ -290,21 +290,7 @@ uint64_t reduce(uint64_t n)
     return loop(n, item, std::plus<uint64_t>()) << 1 >> 1;
 }
 
-const peer_row rows[] = {
-    {"fib", fib_row},
-    {"skynet", skynet_row},
-    {"nqueens", queens_row},
-    {"integrate", integrate_row},
-    {"uts", uts_row},
-    {"cilksort", cilksort_row},
-    {"matmul", matmul_row},
-    {"heat", heat_steps},
-    {"for_even", for_even},
-    {"for_skewed", for_skewed},
-    {"for_fine", for_fine},
-    {"reduce", reduce},
-    {nullptr, nullptr},
-};
+const peer_row rows[] = PEER_ROWS;
 
 } // namespace
 
