@@ -14,7 +14,9 @@
  *     weft_compute and what is declared here.
  *   - how deep it may recurse is a matter of stack, as in any C program:
  *     options.executor_stack a thread. A join runs only descendants of what it
- *     waits for, so no thread needs much more than a sequential run would. */
+ *     waits for, so no thread needs much more than a sequential run would.
+ *   - a thread's children that are forked and not yet joined may have 16 times
+ *     that: 32 bytes each, and their arguments. */
 #ifndef WEFT_FORK_H
 #define WEFT_FORK_H
 
@@ -104,7 +106,8 @@ WEFT_API long weft_sort(void *base, size_t n, size_t size,
  *     long result, rc = WEFT_RUN(fib, &result, 36);
  *
  * WEFT_TASK(result type, name, type, argument, ...) starts the definition of a
- * static function with 1 to 6 arguments of assignable types;
+ * static function with 1 to 6 arguments of assignable types, which want no
+ * alignment above 16;
  * WEFT_TASK_VOID(name, type, argument, ...) one without a result. For functions
  * that fork each other, WEFT_TASK_DECLARE before and WEFT_TASK_DEFINE, with the
  * same words, for the body (WEFT_TASK is both); so with _VOID.
@@ -142,27 +145,30 @@ WEFT_API long weft_sort(void *base, size_t n, size_t size,
 /* ---- what the macros stand on ------------------------------------------- */
 
 struct weft_here_;
+struct weft_forked_;
 
-/* A forked child: the head of weft_job and of WEFT_CHILD. In a chain while
- * nobody else knows of it; then the links hold other things. */
-struct weft_forked_ {
-    union {
-        struct weft_forked_ *prev; /* older */
-        const int *cancelled;
-    };
-    union {
-        struct weft_forked_ *next; /* newer; undefined in the newest */
-        uintptr_t word;
-    };
+/* What is known of a forked child when it is compiled. */
+struct weft_kind_ {
     void (*run)(struct weft_here_ *here, struct weft_forked_ *f);
+    size_t size; /* of its record */
 };
 
-/* A thread's side of it: a hidden argument. `hungry` is what other threads
- * write, in a line of its own. */
-struct weft_here_ {
-    struct weft_forked_ *newest;
+/* The record of a forked child. It stands on its thread's stack of such, not in
+ * the frame that forks: a frame whose address nobody has costs less, and its
+ * last call can become a jump. What only others need is set once they may take
+ * the child. */
+struct weft_forked_ {
+    const struct weft_kind_ *kind;
     const int *cancelled;
-    uint32_t hungry __attribute__((aligned(128)));
+    uintptr_t word;
+};
+
+/* A thread's side of it: a hidden argument. Records from `bound` to top are
+ * private; others write UINTPTR_MAX there to ask for work, hence its line. */
+struct weft_here_ {
+    uintptr_t bound __attribute__((aligned(128)));
+    char *top __attribute__((aligned(128)));
+    const int *cancelled;
 };
 
 #define WEFT_LIKELY_(x) __builtin_expect(!!(x), 1)
@@ -171,30 +177,29 @@ struct weft_here_ {
 WEFT_API void weft_feed_(struct weft_here_ *here, int keep);
 /* 1: the child, not taken, is the caller's to run. 0: it has run. */
 WEFT_API int weft_unfork_slow_(struct weft_here_ *here, struct weft_forked_ *f);
-/* NULL where there is no pool's thread. */
+/* NULL where there is no pool's thread, or no memory for its records. */
 WEFT_API struct weft_here_ *weft_here_self_(void);
 
+/* The record stands at here->top, filled in. */
 static inline void weft_fork_(struct weft_here_ *here, struct weft_forked_ *f,
-                              void (*run)(struct weft_here_ *,
-                                          struct weft_forked_ *))
+                              const struct weft_kind_ *kind, size_t size)
 {
-    struct weft_forked_ *prev = here->newest;
-
-    f->run = run;
-    f->prev = prev;
-    prev->next = f;
-    here->newest = f;
-    if (!WEFT_LIKELY_(!__atomic_load_n(&here->hungry, __ATOMIC_RELAXED)))
+    f->kind = kind;
+    here->top = (char *)f + size;
+    if (!WEFT_LIKELY_((uintptr_t)f >=
+                      __atomic_load_n(&here->bound, __ATOMIC_RELAXED)))
         weft_feed_(here, 0);
 }
 
-static inline int weft_unfork_(struct weft_here_ *here, struct weft_forked_ *f)
+/* 1: the record's place is free, what is in it is there until the next fork. */
+static inline int weft_unfork_(struct weft_here_ *here, struct weft_forked_ *f,
+                               size_t size)
 {
-    if (!WEFT_LIKELY_(!__atomic_load_n(&here->hungry, __ATOMIC_RELAXED)))
-        weft_feed_(here, 1);
-    if (!WEFT_LIKELY_(here->newest == f))
+    if (!WEFT_LIKELY_((uintptr_t)f >=
+                          __atomic_load_n(&here->bound, __ATOMIC_RELAXED) &&
+                      here->top == (char *)f + size))
         return weft_unfork_slow_(here, f);
-    here->newest = f->prev;
+    here->top = (char *)f;
     return 1;
 }
 
@@ -216,65 +221,74 @@ static inline int weft_unfork_(struct weft_here_ *here, struct weft_forked_ *f)
 #define WEFT_EACH_6_(m, T, a, ...) m(T, a) WEFT_EACH_5_(m, __VA_ARGS__)
 #define WEFT_PARAM_(T, a) , T a
 #define WEFT_MEMBER_(T, a) T a;
-#define WEFT_STORE_(T, a) weft_child_->in.a = a;
-#define WEFT_LOAD_(T, a) , weft_child_->in.a
+#define WEFT_STORE_(T, a) weft_record_->in.a = a;
+#define WEFT_LOAD_(T, a) , weft_record_->in.a
 
 /* Where there is a result, BACK is `return`, SET and GET store and give it. */
 #define WEFT_TASK_DECLARE(R, name, ...)                                        \
-    struct name##_child_ {                                                     \
+    struct name##_record_ {                                                    \
         struct weft_forked_ forked;                                            \
         R result;                                                              \
         struct {                                                               \
             WEFT_EACH_(WEFT_MEMBER_, __VA_ARGS__)                              \
         } in;                                                                  \
-    };                                                                         \
-    WEFT_TASK_PARTS_(R, return, weft_child_->result =, weft_child_->result,    \
+    } __attribute__((aligned(16)));                                            \
+    WEFT_TASK_PARTS_(R, return, weft_record_->result =, weft_record_->result,  \
                      name, __VA_ARGS__)                                        \
     static inline WEFT_UNUSED_ long name##_run_(                               \
         long (*weft_go_)(weft_fn *, void *),                                   \
         R *weft_result_ WEFT_EACH_(WEFT_PARAM_, __VA_ARGS__))                  \
     {                                                                          \
-        struct name##_child_ weft_frame_, *weft_child_ = &weft_frame_;         \
+        struct name##_record_ weft_frame_, *weft_record_ = &weft_frame_;       \
         long weft_rc_;                                                         \
                                                                                \
         WEFT_EACH_(WEFT_STORE_, __VA_ARGS__)                                   \
-        weft_rc_ = weft_go_(name##_root_, weft_child_);                        \
+        weft_rc_ = weft_go_(name##_root_, weft_record_);                       \
         if (weft_rc_ == 0)                                                     \
-            *weft_result_ = weft_child_->result;                               \
+            *weft_result_ = weft_record_->result;                              \
         return weft_rc_;                                                       \
     }
 
 #define WEFT_TASK_VOID_DECLARE(name, ...)                                      \
-    struct name##_child_ {                                                     \
+    struct name##_record_ {                                                    \
         struct weft_forked_ forked;                                            \
         struct {                                                               \
             WEFT_EACH_(WEFT_MEMBER_, __VA_ARGS__)                              \
         } in;                                                                  \
-    };                                                                         \
+    } __attribute__((aligned(16)));                                            \
     WEFT_TASK_PARTS_(void, , , , name, __VA_ARGS__)                            \
     static inline WEFT_UNUSED_ long name##_run_(long (*weft_go_)(              \
         weft_fn *, void *) WEFT_EACH_(WEFT_PARAM_, __VA_ARGS__))               \
     {                                                                          \
-        struct name##_child_ weft_frame_, *weft_child_ = &weft_frame_;         \
+        struct name##_record_ weft_frame_, *weft_record_ = &weft_frame_;       \
                                                                                \
         WEFT_EACH_(WEFT_STORE_, __VA_ARGS__)                                   \
-        return weft_go_(name##_root_, weft_child_);                            \
+        return weft_go_(name##_root_, weft_record_);                           \
     }
 
 #define WEFT_TASK_PARTS_(R, BACK, SET, GET, name, ...)                         \
+    struct name##_child_ {                                                     \
+        struct name##_record_ *record;                                         \
+    };                                                                         \
     static R name(                                                             \
         struct weft_here_ *weft_here_ WEFT_EACH_(WEFT_PARAM_, __VA_ARGS__));   \
     static WEFT_UNUSED_ void name##_taken_(struct weft_here_ *weft_here_,      \
                                            struct weft_forked_ *weft_forked_)  \
     {                                                                          \
-        struct name##_child_ *weft_child_ =                                    \
-            (struct name##_child_ *)(void *)weft_forked_;                      \
+        struct name##_record_ *weft_record_ =                                  \
+            (struct name##_record_ *)(void *)weft_forked_;                     \
                                                                                \
         SET name(weft_here_ WEFT_EACH_(WEFT_LOAD_, __VA_ARGS__));              \
     }                                                                          \
+    static WEFT_UNUSED_ const struct weft_kind_ name##_kind_ = {               \
+        name##_taken_, sizeof(struct name##_record_)};                         \
     static WEFT_UNUSED_ long name##_root_(void *weft_arg_)                     \
     {                                                                          \
-        name##_taken_(weft_here_self_(), (struct weft_forked_ *)weft_arg_);    \
+        struct weft_here_ *weft_here_ = weft_here_self_();                     \
+                                                                               \
+        if (!weft_here_)                                                       \
+            return -ENOMEM;                                                    \
+        name##_taken_(weft_here_, (struct weft_forked_ *)weft_arg_);           \
         return 0;                                                              \
     }                                                                          \
     static inline WEFT_UNUSED_ void name##_fork_(                              \
@@ -282,13 +296,21 @@ static inline int weft_unfork_(struct weft_here_ *here, struct weft_forked_ *f)
         struct name##_child_ *weft_child_ WEFT_EACH_(WEFT_PARAM_,              \
                                                      __VA_ARGS__))             \
     {                                                                          \
+        struct name##_record_ *weft_record_ =                                  \
+            (struct name##_record_ *)(void *)weft_here_->top;                  \
+                                                                               \
+        weft_child_->record = weft_record_;                                    \
         WEFT_EACH_(WEFT_STORE_, __VA_ARGS__)                                   \
-        weft_fork_(weft_here_, &weft_child_->forked, name##_taken_);           \
+        weft_fork_(weft_here_, &weft_record_->forked, &name##_kind_,           \
+                   sizeof *weft_record_);                                      \
     }                                                                          \
     static inline WEFT_UNUSED_ R name##_join_(                                 \
         struct weft_here_ *weft_here_, struct name##_child_ *weft_child_)      \
     {                                                                          \
-        if (WEFT_LIKELY_(weft_unfork_(weft_here_, &weft_child_->forked)))      \
+        struct name##_record_ *weft_record_ = weft_child_->record;             \
+                                                                               \
+        if (WEFT_LIKELY_(weft_unfork_(weft_here_, &weft_record_->forked,       \
+                                      sizeof *weft_record_)))                  \
             BACK name(weft_here_ WEFT_EACH_(WEFT_LOAD_, __VA_ARGS__));         \
         return GET;                                                            \
     }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Feeding, stealing, joining; the protocol is argued in exec/forkq.h.
  *
+ * The records' stacks are address space of a fixed size: no fork has to ask
+ * whether there is room, a guard at the end does.
+ *
  * A thread whose child was stolen steals back, from the thief or from whom
  * that one waits for in turn: all it finds there are descendants of what it
  * waits for, so its stack holds one path down the tree, as in a sequential
@@ -14,6 +17,11 @@
 #define DONE ((uintptr_t)1)
 #define WAITING ((uintptr_t)2)
 
+/* Records are smaller than the frames that fork them, as a rule: a thread's
+ * stack ends before its room for them. But one frame may fork a million. */
+#define RECORDS 16              /* times a thread's stack, ... */
+#define STACK ((size_t)8 << 20) /* ... which is this if nobody chose */
+#define RECORDS_GUARD ((size_t)65536)
 #define BATCH 4            /* children that one request gets, at most */
 #define SEARCH_NS 50000    /* an idle thread looks around before it sleeps */
 #define SPIN_NS 50000      /* a join does */
@@ -27,18 +35,98 @@ static _Atomic uintptr_t *word(struct weft_forked_ *r)
     return (_Atomic uintptr_t *)&r->word;
 }
 
+static _Atomic uintptr_t *bound(struct forker *f)
+{
+    return (_Atomic uintptr_t *)&f->here.bound;
+}
+
 static void ask(struct forker *f)
 {
     if (!forker_is_hungry(f))
-        store_relaxed((_Atomic uint32_t *)&f->here.hungry, 1);
+        store_relaxed(bound(f), UINTPTR_MAX);
 }
 
-void w_forker_init(struct forker *f, struct fork_group *g, unsigned index)
+/* n parts of *size bytes, each with a guard at its end; NULL: no memory. */
+static char *map_parts(unsigned n, size_t records, size_t *size)
 {
-    f->here.newest = &f->base;
+    size_t part = records + RECORDS_GUARD;
+    char *at = sys_mmap(n * part, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
+
+    for (unsigned i = 1; at && i <= n; i++)
+        if (sys_mprotect(at + i * part - RECORDS_GUARD, RECORDS_GUARD,
+                         PROT_NONE) < 0) {
+            sys_munmap(at, n * part);
+            at = NULL;
+        }
+    *size = part;
+    return at;
+}
+
+/* Where address space is limited, less will do. */
+static char *map_records(unsigned n, size_t stack, size_t *size)
+{
+    char *at = NULL;
+
+    stack = (stack ? stack : STACK) / RECORDS_GUARD * RECORDS_GUARD;
+    if (stack > SIZE_MAX / n / (2 * RECORDS))
+        return NULL;
+    for (size_t times = RECORDS; !at && times; times /= 4)
+        at = map_parts(n, times * stack, size);
+    return at;
+}
+
+void w_forker_init(struct forker *f, struct fork_group *g, unsigned index,
+                   char *records)
+{
+    f->here.top = f->split = f->records = records;
     f->here.cancelled = &never;
     f->group = g;
     f->random = index * 2654435769u + 1;
+    store_relaxed(bound(f), (uintptr_t)records);
+}
+
+static int open_forker(struct forker *f)
+{
+    size_t size;
+    char *at = map_records(1, w_thread()->bytes, &size);
+
+    if (!at)
+        return -ENOMEM;
+    f->room = size;
+    f->here.top = f->split = f->records = at;
+    store_relaxed(bound(f), (uintptr_t)at);
+    return 0;
+}
+
+void w_forker_close(struct forker *f)
+{
+    if (f->room)
+        sys_munmap(f->records, f->room);
+}
+
+int w_fork_group_open(struct fork_group *g, unsigned n, size_t stack)
+{
+    g->forkers = sys_memalign(alignof(struct forker), n * sizeof *g->forkers);
+    if (!g->forkers)
+        return -ENOMEM;
+    g->records = map_records(n, stack, &g->room);
+    if (!g->records) {
+        sys_free(g->forkers);
+        return -ENOMEM;
+    }
+    memset(g->forkers, 0, n * sizeof *g->forkers);
+    g->n = n;
+    for (unsigned i = 0; i < n; i++)
+        w_forker_init(&g->forkers[i], g, i, g->records + i * g->room);
+    return 0;
+}
+
+void w_fork_group_close(struct fork_group *g)
+{
+    if (g->records)
+        sys_munmap(g->records, g->n * g->room);
+    sys_free(g->forkers);
 }
 
 /* ---- life of a job ------------------------------------------------------ */
@@ -63,9 +151,10 @@ static void end_work(struct forker *f)
     store_relaxed(&f->active, 0);
 }
 
-static void check_joined(struct forker *f)
+/* Of what was forked since top stood there. */
+static void check_joined(struct forker *f, const char *top)
 {
-    if (unlikely(f->here.newest != &f->base))
+    if (unlikely(f->here.top != top || f->split != top))
         w_bug("fork: a function returned before it joined its children");
 }
 
@@ -77,33 +166,36 @@ void w_fork_begin(struct forker *f, const _Atomic int *cancelled)
 
 void w_fork_end(struct forker *f)
 {
-    check_joined(f);
+    check_joined(f, f->records);
     end_work(f);
     f->here.cancelled = &never;
 }
 
 /* ---- owner -------------------------------------------------------------- */
 
-/* Moves the oldest of the chain to the ring. */
-static void publish_oldest(struct forker *f)
+/* The oldest private children, all but the `keep` newest: how many. They are
+ * no longer private. */
+static int take_oldest(struct forker *f, int keep, struct weft_forked_ **out)
 {
-    struct weft_forked_ *r = f->base.next;
+    int n = 0;
 
-    if (r == f->here.newest) {
-        f->here.newest = &f->base;
-    } else {
-        f->base.next = r->next;
-        r->next->prev = &f->base;
+    while (n < BATCH && f->split != f->here.top) {
+        struct weft_forked_ *r = (struct weft_forked_ *)(void *)f->split;
+        char *end = f->split + r->kind->size;
+
+        if (keep && end == f->here.top)
+            break;
+        out[n++] = r;
+        f->split = end;
     }
+    return n;
+}
+
+static void publish(struct forker *f, struct weft_forked_ *r)
+{
     store_relaxed(word(r), 0); /* I5 */
     r->cancelled = f->here.cancelled;
     forkq_push(&f->queue, r);
-}
-
-static bool can_give(struct forker *f, bool keep)
-{
-    return f->here.newest != &f->base &&
-           !(keep && f->here.newest == f->base.next);
 }
 
 void weft_feed_(struct weft_here_ *here, int keep)
@@ -112,14 +204,17 @@ void weft_feed_(struct weft_here_ *here, int keep)
     struct fork_group *g = f->group;
 
     if (forkq_looks_empty(&f->queue)) {
-        if (!can_give(f, keep))
+        struct weft_forked_ *r[BATCH];
+        int n = take_oldest(f, keep, r);
+
+        if (n == 0)
             return; /* the request stays */
-        store_relaxed((_Atomic uint32_t *)&here->hungry, 0);
-        for (int i = 0; i < BATCH && can_give(f, keep); i++)
-            publish_oldest(f);
+        store_relaxed(bound(f), (uintptr_t)f->split);
+        for (int i = 0; i < n; i++)
+            publish(f, r[i]);
         f->warm = true;
     } else {
-        store_relaxed((_Atomic uint32_t *)&here->hungry, 0);
+        store_relaxed(bound(f), (uintptr_t)f->split);
     }
     fence_seq_cst(); /* D2 */
     if (load_relaxed(&g->asleep) && !load_relaxed(&g->searching))
@@ -133,12 +228,13 @@ static void run_taken(struct forker *f, struct weft_forked_ *r,
                       struct forker *victim)
 {
     const int *outer = f->here.cancelled;
+    char *top = f->here.top;
     uintptr_t old;
 
     f->here.cancelled = r->cancelled;
     store_release(word(r), (uintptr_t)f);
-    r->run(&f->here, r);
-    check_joined(f);
+    r->kind->run(&f->here, r);
+    check_joined(f, top);
     f->here.cancelled = outer;
     old = swap_acq_rel(word(r), DONE); /* O4 O5 */
     if (old & WAITING) {
@@ -163,8 +259,8 @@ static struct weft_forked_ *steal(struct forker *victim)
 
 void w_fork_offer(struct forker *f)
 {
-    if (is_shared(f) && f->here.newest == &f->base &&
-        forkq_looks_empty(&f->queue))
+    f->warm = true;
+    if (is_shared(f) && f->split == f->here.top && forkq_looks_empty(&f->queue))
         ask(f);
 }
 
@@ -331,39 +427,69 @@ static void wait_for_thief(struct forker *f, struct weft_forked_ *r)
     store_relaxed(&f->waits_for, NULL);
 }
 
+/* A request that has come stays. */
+static void move_split(struct forker *f, char *to)
+{
+    uintptr_t was = (uintptr_t)f->split;
+
+    f->split = to;
+    (void)cas_relaxed(bound(f), &was, (uintptr_t)to);
+}
+
+static _Noreturn void not_newest(void)
+{
+    w_bug("join: children are joined by who forked them, newest first");
+}
+
 int weft_unfork_slow_(struct weft_here_ *here, struct weft_forked_ *r)
 {
     struct forker *f = container_of(here, struct forker, here);
-    struct weft_forked_ *x = NULL;
+    char *place = (char *)r;
+    struct weft_forked_ *x;
 
-    if (here->newest == &f->base) {
-        x = forkq_pop(&f->queue);
-        if (x == r)
-            return 1;
+    if (forker_is_hungry(f))
+        weft_feed_(here, 1);
+    if (unlikely(here->top != place + r->kind->size))
+        not_newest();
+    if (place >= f->split) {
+        here->top = place;
+        return 1;
     }
-    if (unlikely(x || here->newest != &f->base)) /* I2 */
-        w_bug("join: children are joined by who forked them, newest first");
-    wait_for_thief(f, r);
-    return 0;
+    x = forkq_pop(&f->queue);
+    if (x != r) {
+        if (unlikely(x)) /* I2 */
+            not_newest();
+        wait_for_thief(f, r);
+    }
+    here->top = place;
+    move_split(f, place);
+    return x == r;
 }
 
 /* ---- plain form --------------------------------------------------------- */
 
 /* Behind weft_job. */
 struct fork_job {
-    struct weft_forked_ forked;
     weft_fn *fn;
     void *arg;
     long result;
-    struct forker *forker; /* NULL: forked where nobody can take it */
+    struct forker *forker;     /* NULL: forked where nobody can take it */
+    struct job_record *record; /* NULL: likewise, on a pool's thread */
+};
+struct job_record {
+    alignas(16) struct weft_forked_ forked;
+    struct fork_job *job;
 };
 static_assert(sizeof(struct fork_job) <= sizeof(weft_job), "weft_job");
 
+/* Threads that share no forked work get their room when they first need it. */
 struct weft_here_ *weft_here_self_(void)
 {
     struct forker *f = w_forker();
 
-    return f ? &f->here : NULL;
+    if (unlikely(!f || (!f->records && open_forker(f) < 0)))
+        return NULL;
+    return &f->here;
 }
 
 static long run_job(struct weft_here_ *here, struct fork_job *j)
@@ -375,10 +501,13 @@ static long run_job(struct weft_here_ *here, struct fork_job *j)
 
 static void job_taken(struct weft_here_ *here, struct weft_forked_ *r)
 {
-    struct fork_job *j = container_of(r, struct fork_job, forked);
+    struct fork_job *j = container_of(r, struct job_record, forked)->job;
 
     j->result = run_job(here, j);
 }
+
+static const struct weft_kind_ job_kind = {job_taken,
+                                           sizeof(struct job_record)};
 
 void weft_fork(weft_job *child, weft_fn *fn, void *arg)
 {
@@ -386,9 +515,14 @@ void weft_fork(weft_job *child, weft_fn *fn, void *arg)
 
     j->fn = fn;
     j->arg = arg;
+    j->record = NULL;
     j->forker = w_forker();
-    if (likely(j->forker))
-        weft_fork_(&j->forker->here, &j->forked, job_taken);
+    if (unlikely(!j->forker || !j->forker->records))
+        return;
+    j->record = (struct job_record *)(void *)j->forker->here.top;
+    j->record->job = j;
+    weft_fork_(&j->forker->here, &j->record->forked, &job_kind,
+               sizeof *j->record);
 }
 
 long weft_join(weft_job *child)
@@ -397,7 +531,9 @@ long weft_join(weft_job *child)
 
     if (unlikely(!j->forker))
         return weft_compute(j->fn, j->arg);
-    if (likely(weft_unfork_(&j->forker->here, &j->forked)))
+    if (unlikely(!j->record) ||
+        likely(weft_unfork_(&j->forker->here, &j->record->forked,
+                            sizeof *j->record)))
         return run_job(&j->forker->here, j);
     return j->result;
 }

@@ -9,8 +9,10 @@
 
 /* A thread that can fork. W: its thread; the rest is for others too. */
 struct forker {
-    struct weft_here_ here;   /* W but for hungry */
-    struct weft_forked_ base; /* W: the chain's end; base.next is its oldest */
+    struct weft_here_ here;   /* W but for bound */
+    char *split;              /* W: the oldest private record */
+    char *records;            /* W: where they begin; NULL: no room yet */
+    size_t room;              /* W: mapped there for it alone */
     struct fork_group *group; /* I */
     uint32_t random;          /* W */
     bool warm;                /* W: forked work came by of late */
@@ -27,13 +29,24 @@ struct fork_group {
     unsigned n;               /* I */
     void (*more)(void *pool); /* I: one more thread shall search */
     void *pool;               /* I */
+    char *records;            /* I: of all forkers */
+    size_t room;              /* I: of each, with a guard */
     alignas(W_ISOLATED) _Atomic uint32_t asleep; /* L of the pool to write:
                                                   * threads that could help,
                                                   * asleep or not yet started */
     _Atomic uint32_t searching;                  /* awake, without work */
 };
 
-void w_forker_init(struct forker *f, struct fork_group *g, unsigned index);
+/* records: NULL if it has no room for them as yet. */
+void w_forker_init(struct forker *f, struct fork_group *g, unsigned index,
+                   char *records);
+/* Undoes what such a one's first forks did. */
+void w_forker_close(struct forker *f);
+
+/* Makes the forkers of g, each with room for the records of a thread whose
+ * stack has so many bytes: address space only. 0 or -ENOMEM. */
+int w_fork_group_open(struct fork_group *g, unsigned n, size_t stack);
+void w_fork_group_close(struct fork_group *g);
 
 /* The calling thread's; NULL if it is no pool's. */
 struct forker *w_forker(void);
@@ -55,12 +68,13 @@ bool w_fork_last_look(struct forker *f);
 /* A searching thread has found work: wakes another if there may be more. */
 void w_fork_found(struct forker *f);
 
-/* The next fork is to be handed out if nothing else is. */
+/* A loop begins: its first fork is to be handed out if nothing else is, and
+ * another loop may follow it. */
 void w_fork_offer(struct forker *f);
 
 static inline bool forker_is_hungry(struct forker *f)
 {
-    return load_relaxed((_Atomic uint32_t *)&f->here.hungry);
+    return load_relaxed((_Atomic uintptr_t *)&f->here.bound) == UINTPTR_MAX;
 }
 
 static inline int forker_cancelled(struct forker *f)

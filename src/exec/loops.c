@@ -42,7 +42,7 @@ struct part {
 };
 
 struct forked_part {
-    struct weft_forked_ forked;
+    alignas(16) struct weft_forked_ forked;
     struct part part;
 };
 
@@ -71,6 +71,9 @@ static void part_taken(struct weft_here_ *here, struct weft_forked_ *r)
              &container_of(r, struct forked_part, forked)->part);
 }
 
+static const struct weft_kind_ part_kind = {part_taken,
+                                            sizeof(struct forked_part)};
+
 /* The accumulator of a part that somebody else may run. */
 #define ACC_INLINE 128
 
@@ -91,28 +94,28 @@ static W_NOINLINE void split(struct forker *f, struct part *p)
     alignas(max_align_t) char inline_acc[ACC_INLINE];
     struct loop *l = p->loop;
     size_t half = (p->end - p->begin) / 2;
-    struct forked_part upper;
-    struct part lower = *p;
+    struct forked_part *r = (struct forked_part *)(void *)f->here.top;
+    struct part lower = *p, upper = *p;
 
     if (l->grain)
         half = (half + l->grain - 1) / l->grain * l->grain;
-    upper.part = *p;
-    upper.part.begin = lower.end = p->begin + half;
+    upper.begin = lower.end = p->begin + half;
     if (l->fold) {
-        upper.part.acc = new_acc(l, inline_acc);
-        if (!upper.part.acc)
+        upper.acc = new_acc(l, inline_acc);
+        if (!upper.acc)
             return;
     }
-    weft_fork_(&f->here, &upper.forked, part_taken);
+    r->part = upper;
+    weft_fork_(&f->here, &r->forked, &part_kind, sizeof *r);
     run_part(f, &lower);
-    if (weft_unfork_(&f->here, &upper.forked))
-        run_part(f, &upper.part);
+    if (weft_unfork_(&f->here, &r->forked, sizeof *r))
+        run_part(f, &upper);
     if (!l->fold)
         return;
     if (!load_relaxed(&l->error))
-        l->merge(p->acc, upper.part.acc, l->arg);
-    if (upper.part.acc != inline_acc)
-        sys_free(upper.part.acc);
+        l->merge(p->acc, upper.acc, l->arg);
+    if (upper.acc != inline_acc)
+        sys_free(upper.acc);
 }
 
 /* Items begin to begin + n - 1 in one go. */
@@ -295,7 +298,7 @@ long weft_scan(void *base, size_t n, size_t size, weft_merge_fn *merge,
                void *arg)
 {
     struct scan s = {base, n, size, merge, arg, NULL};
-    bool few = n < 4 * SCAN_BLOCKS;
+    bool few = n / 4 < SCAN_BLOCKS;
     long rc;
 
     if (n == 0 || size == 0)

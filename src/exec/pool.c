@@ -58,7 +58,8 @@ static void join_dead(struct pool *p)
     spin_unlock(&p->lock);
     for (; d; d = next) {
         next = d->next;
-        (void)pthread_join(d->pthread, NULL);
+        sys_thread_join(d->pthread);
+        w_forker_close(&d->alone);
         sys_free(d);
     }
 }
@@ -188,20 +189,16 @@ static struct forker *take_forker(struct pool *p, struct pool_thread *me)
             p->group.forkers[i].taken = true;
             return &p->group.forkers[i];
         }
-    w_forker_init(&me->alone, &p->group, 0);
+    w_forker_init(&me->alone, &p->group, 0, NULL);
     return &me->alone;
 }
 
 static void find_stack(struct thread *t)
 {
-    pthread_attr_t attr;
     void *limit;
 
-    if (pthread_getattr_np(pthread_self(), &attr) != 0)
-        return;
-    if (pthread_attr_getstack(&attr, &limit, &t->bytes) == 0)
+    if (sys_thread_stack(&limit, &t->bytes))
         t->limit = limit;
-    (void)pthread_attr_destroy(&attr);
 }
 
 static void set_up(struct pool_thread *me)
@@ -211,7 +208,7 @@ static void set_up(struct pool_thread *me)
     find_stack(&me->thread);
     w_fault_thread_open(&me->thread);
     w_thread_set(&me->thread);
-    (void)pthread_setname_np(pthread_self(), p->opts.name);
+    sys_thread_name(p->opts.name);
     if (p->opts.nice)
         (void)sys_setpriority(sys_gettid(), p->opts.nice);
     if (p->places)
@@ -424,18 +421,10 @@ long w_pool_call(struct pool *p, struct weft_task *t, weft_fn *fn, void *arg)
 static int open_group(struct pool *p)
 {
     struct fork_group *g = &p->group;
-    size_t bytes = p->opts.max * sizeof *g->forkers;
 
-    g->forkers = sys_memalign(alignof(struct forker), bytes);
-    if (!g->forkers)
-        return -ENOMEM;
-    memset(g->forkers, 0, bytes);
-    g->n = p->opts.max;
     g->more = more_threads;
     g->pool = p;
-    for (unsigned i = 0; i < g->n; i++)
-        w_forker_init(&g->forkers[i], g, i);
-    return 0;
+    return w_fork_group_open(g, p->opts.max, p->opts.stack);
 }
 
 int w_pool_open(struct pool **out, struct weft_runtime *rt,
@@ -516,7 +505,7 @@ void w_pool_close(struct pool *p)
         (void)sys_futex_wait(&p->gone, seen, -1);
     }
     join_dead(p);
-    sys_free(p->group.forkers);
+    w_fork_group_close(&p->group);
     sys_free(p->places);
     sys_free(p);
 }

@@ -26,7 +26,7 @@ struct pool_options {
 
 struct pool;
 
-int w_pool_open(struct pool **p, struct weft_runtime *rt,
+int w_pool_open(struct pool **out, struct weft_runtime *rt,
                 const struct pool_options *opts);
 /* Runs what is queued to its end, joins the threads. Blocks. */
 void w_pool_close(struct pool *p);

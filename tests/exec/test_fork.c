@@ -109,6 +109,72 @@ static void typed_functions_compute_what_plain_ones_do(void **state)
     assert_int_equal(t_compute_with(t_workers(state), 0, run_typed, NULL), 0);
 }
 
+static long add_range(size_t begin, size_t end, void *arg)
+{
+    __atomic_fetch_add((long *)arg, (long)(end - begin), __ATOMIC_RELAXED);
+    return 0;
+}
+
+static long one_more(void *arg)
+{
+    return (long)(intptr_t)arg + 1;
+}
+
+/* Children of all sizes, typed ones, plain ones, parts of a loop, open at the
+ * same time in one frame after the other. */
+WEFT_TASK(long, mixed, int, depth)
+{
+    WEFT_CHILD(mixed) below[2];
+    WEFT_CHILD(six) wide;
+    WEFT_CHILD(fib) thin;
+    struct pair e = {0.5, 3}, p;
+    weft_job job;
+    long sum = 0;
+
+    if (depth == 0)
+        return 1;
+    WEFT_FORK(mixed, &below[0], depth - 1);
+    WEFT_FORK(six, &wide, depth, 2L, 'c', 0.5, e, "A");
+    weft_fork(&job, one_more, (void *)(intptr_t)depth);
+    WEFT_FORK(fib, &thin, depth);
+    WEFT_FORK(mixed, &below[1], depth - 1);
+    t_equal(weft_for(50, add_range, &sum), 0);
+    sum += WEFT_CALL(fib, 5);
+    sum += WEFT_JOIN(mixed, &below[1]);
+    sum += WEFT_JOIN(fib, &thin);
+    sum += weft_join(&job);
+    p = WEFT_JOIN(six, &wide);
+    t_check(p.x == depth + 3.0 && p.y == 'c' + 3 + 'A');
+    return sum + WEFT_JOIN(mixed, &below[0]);
+}
+
+static long plain_mixed(int depth)
+{
+    static const long fibs[] = {0, 1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144};
+
+    return depth ? 50 + 5 + 2 * plain_mixed(depth - 1) + fibs[depth] + depth + 1
+                 : 1;
+}
+
+static long run_mixed(void *arg)
+{
+    long r = -1;
+
+    (void)arg;
+    for (int i = 0; i < 5; i++) {
+        t_equal(WEFT_RUN(mixed, &r, 8), 0);
+        t_equal(r, plain_mixed(8));
+    }
+    t_equal(WEFT_RUN(mixed, &r, t_scale(12) > 10 ? 12 : 10), 0);
+    t_check(r == plain_mixed(12) || r == plain_mixed(10));
+    return 0;
+}
+
+static void children_of_all_kinds_stand_side_by_side(void **state)
+{
+    assert_int_equal(t_compute_with(t_workers(state), 0, run_mixed, NULL), 0);
+}
+
 /* ---- random trees ------------------------------------------------------- */
 
 struct node {
@@ -446,7 +512,8 @@ static long cancel_work(void *arg)
         t_equal(weft_task_cancel(t), 0);
         t_equal(weft_await(t), 42);
     }
-    weft_with_timeout(50 * WEFT_MS)
+    /* Not before the work has begun. */
+    weft_with_timeout((T_SANITIZED ? 500 : 50) * WEFT_MS)
         t_equal(weft_compute(doomed_work, &timed_out), 42);
     t_equal(weft_compute(free_of_it, NULL), 0);
     return weft_group_wait(&g);
@@ -476,6 +543,8 @@ static long forks_here(void *arg)
     t_check(pthread_equal(t, pthread_self()));
     t_equal(WEFT_RUN(fib, &r, 15), 0);
     t_equal(r, 610);
+    t_equal(WEFT_RUN(mixed, &r, 6), 0);
+    t_equal(r, plain_mixed(6));
     return (long)(intptr_t)arg;
 }
 
@@ -587,11 +656,13 @@ static void an_idle_executor_uses_no_cpu(void **state)
 WEFT_TASK(long, deep, long, n)
 {
     WEFT_CHILD(deep) a;
+    long r;
 
     if (n == 0)
         return 0;
-    WEFT_FORK(deep, &a, n - 1);
-    return WEFT_JOIN(deep, &a) + 1;
+    WEFT_FORK(deep, &a, 0);
+    r = WEFT_CALL(deep, n - 1); /* no tail call: a is open */
+    return WEFT_JOIN(deep, &a) + r + 1;
 }
 
 static long run_deep(void *arg)
@@ -690,13 +761,14 @@ static void misuse_is_told(void **state)
 
 static const struct CMUnitTest tests[] = {
     T_THREADS(typed_functions_compute_what_plain_ones_do),
+    T_THREADS(children_of_all_kinds_stand_side_by_side),
     T_THREADS(random_trees_one_by_one_and_many_at_once),
     T_THREADS(a_million_small_jobs_from_one_frame),
-    cmocka_unit_test(a_fork_wakes_an_idle_thread),
-    cmocka_unit_test(a_join_helps_with_the_grandchildren),
+    T_REAL(a_fork_wakes_an_idle_thread),
+    T_REAL(a_join_helps_with_the_grandchildren),
     T_THREADS(a_childs_error_reaches_the_task),
     T_THREADS(cancelled_work_starts_no_more_children),
-    T_THREADS(forks_outside_the_executor_still_run),
+    T_REAL_THREADS(forks_outside_the_executor_still_run),
     cmocka_unit_test(runtimes_side_by_side),
     T_THREADS(runtimes_in_a_row_leave_no_thread),
     T_THREADS(an_idle_executor_uses_no_cpu),

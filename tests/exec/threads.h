@@ -9,6 +9,9 @@
 #define T_THREADS(fn)                                                          \
     T_WITH_(fn, 1, "1 thread"), T_WITH_(fn, 2, "2 threads"),                   \
         T_WITH_(fn, 8, "8 threads")
+#define T_REAL_THREADS(fn)                                                     \
+    T_REAL_WITH_(fn, 1, "1 thread"), T_REAL_WITH_(fn, 2, "2 threads"),         \
+        T_REAL_WITH_(fn, 8, "8 threads")
 
 /* t_run with 2 workers and n executor threads of their weight. */
 static inline long t_compute_with(unsigned n, size_t stack, weft_fn *fn,

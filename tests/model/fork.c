@@ -9,8 +9,9 @@
 
 static struct fork_group group;
 static struct forker forkers[3];
+/* The records of thread 0. */
 static struct child {
-    struct weft_forked_ forked;
+    alignas(16) struct weft_forked_ forked;
     int result;
 } child[2];
 static int result[2];
@@ -38,7 +39,7 @@ static void setup(void)
     group.n = 3;
     group.more = more;
     for (unsigned i = 0; i < 3; i++) {
-        w_forker_init(&forkers[i], &group, i);
+        w_forker_init(&forkers[i], &group, i, (char *)(i ? NULL : child));
         m_name(&forkers[i], sizeof forkers[i], "forker");
         m_name(&forkers[i].park, 4, "park");
         m_name(&forkers[i].queue.top, 8, "top");
@@ -55,6 +56,8 @@ static void leaf(struct weft_here_ *here, struct weft_forked_ *r)
     (void)here;
     container_of(r, struct child, forked)->result = 7;
 }
+
+static const struct weft_kind_ kind = {leaf, sizeof(struct child)};
 
 /* The end of weft_unfork_slow_, sleeping as soon as that may. */
 static void await(struct forker *f, struct weft_forked_ *r)
@@ -73,17 +76,18 @@ static int fork_one(struct forker *f, struct child *c)
 {
     int got;
 
-    weft_fork_(&f->here, &c->forked, leaf);
-    if (f->here.newest == &c->forked) {
-        f->here.newest = c->forked.prev; /* nobody asked */
+    f->here.top = f->split = (char *)c; /* a place of its own */
+    weft_fork_(&f->here, &c->forked, &kind, sizeof *c);
+    if (f->split == (char *)c) /* nobody asked */
         c->result = 7;
-    } else if (forkq_pop(&f->queue) == &c->forked) {
+    else if (forkq_pop(&f->queue) == &c->forked)
         c->result = 7;
-    } else {
+    else
         await(f, &c->forked);
-    }
     got = c->result;
     m_gone(c, sizeof *c);
+    f->here.top = (char *)child;
+    move_split(f, (char *)child);
     return got;
 }
 
@@ -114,9 +118,9 @@ static void forks_and_joins(void)
 
     w_fork_begin(f, (const _Atomic int *)&never);
     for (int i = 0; i < 2; i++)
-        weft_fork_(&f->here, &child[i].forked, leaf);
+        weft_fork_(&f->here, &child[i].forked, &kind, sizeof child[i]);
     for (int i = 2; i--;) {
-        if (weft_unfork_(&f->here, &child[i].forked))
+        if (weft_unfork_(&f->here, &child[i].forked, sizeof child[i]))
             child[i].result = 7;
         result[i] = child[i].result;
         m_gone(&child[i], sizeof child[i]);

@@ -6,10 +6,10 @@
  * Threads of the pool are threads of the model that wait to be created.
  *
  * With: exec/fork.c core/park.c core/scope.c core/join.c base/barrier.c */
-#define pthread_getattr_np(t, a) ((void)(t), (void)(a), 1)
-#define pthread_setname_np(t, n) ((void)(t), (void)(n), 0)
+#define sys_thread_stack(limit, bytes) ((void)(limit), (void)(bytes), 0)
+#define sys_thread_name(name) ((void)(name))
 #define sys_thread_create create
-#define pthread_join(t, r) join_thread(t)
+#define sys_thread_join join_thread
 
 #include "env.h"
 
@@ -66,7 +66,7 @@ void w_topo_place(const struct topo *t, unsigned n, struct topo_place *p) {}
 static void open_pool(unsigned max, bool forks)
 {
     struct pool_options o = {.name = "model", .why = "model", .max = max,
-                             .keepalive = -1, .forks = forks};
+                             .keepalive = -1, .forks = forks, .stack = 1};
 
     env_setup();
     memset(spare, 0, sizeof spare);
@@ -84,7 +84,7 @@ static void open_pool(unsigned max, bool forks)
     for (unsigned i = 0; i < pool->group.n; i++) {
         struct forker *f = &pool->group.forkers[i];
 
-        m_name(&f->here.hungry, 4, i ? "hungry1" : "hungry0");
+        m_name(&f->here.bound, 8, i ? "bound1" : "bound0");
         m_name(&f->active, 4, i ? "active1" : "active0");
         m_name(&f->queue.bottom, 8, i ? "bottom1" : "bottom0");
         m_name(&f->queue.top, 8, i ? "top1" : "top0");
@@ -185,7 +185,6 @@ static void falls_asleep(void)
 }
 
 static const int never_cancelled;
-static struct weft_forked_ forked;
 
 static void tell(struct weft_here_ *here, struct weft_forked_ *r)
 {
@@ -193,16 +192,19 @@ static void tell(struct weft_here_ *here, struct weft_forked_ *r)
     m_event_signal(&child_ran);
 }
 
+static const struct weft_kind_ kind = {tell, sizeof(struct weft_forked_)};
+
 /* It forks, and does not join before another has run the child: so it must
  * have been handed out, and somebody must have been woken. */
 static void forks_and_waits(void)
 {
     struct forker *f = &pool->group.forkers[0];
+    struct weft_forked_ *r = (struct weft_forked_ *)(void *)f->records;
 
     w_fork_begin(f, (const _Atomic int *)&never_cancelled);
-    weft_fork_(&f->here, &forked, tell);
+    weft_fork_(&f->here, r, &kind, sizeof *r);
     m_event_wait(&child_ran);
-    m_check(!weft_unfork_(&f->here, &forked));
+    m_check(!weft_unfork_(&f->here, r, sizeof *r));
     w_fork_end(f);
 }
 
