@@ -28,8 +28,11 @@ WEFT_API WEFT_MUST_CHECK int weft_mutex_lock(weft_mutex *m);
 /* Takes m if it is free. Task. 0, -EAGAIN, -EDEADLK, -EPERM. */
 WEFT_API WEFT_MUST_CHECK int weft_mutex_trylock(weft_mutex *m);
 
-/* Gives m to the task that waited longest, or frees it. The holder.
- * 0, -EPERM (the caller does not hold it; nothing changes). Lock.release */
+/* Gives m to the task that waited longest, or frees it and calls that task:
+ * until it runs others may take m; if it then comes in vain, the next unlock
+ * gives m to it. Always given: to who came while the holder waited for
+ * something with m held, and on one worker. The holder. 0, -EPERM (the caller
+ * does not hold it; nothing changes). Lock.release */
 WEFT_API int weft_mutex_unlock(weft_mutex *m);
 
 /* Non-zero if m is held by someone. Any thread. Lock.locked */

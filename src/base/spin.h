@@ -3,8 +3,15 @@
  *
  * A holder can be preempted by the kernel, so the waiter gives its core away
  * after a bounded spin; if that does not help, by sleeping, for a holder of
- * less weight (an executor's thread) gets nothing from a mere yield. Never held across a task switch or a system call that
- * sleeps. */
+ * less weight (an executor's thread) gets nothing from a mere yield. Never held
+ * across a task switch or a system call that sleeps.
+ *
+ * spin_lock_in_turns is for what tasks do with little else in between: put and
+ * get of a queue. Two cores at such a lock could take turns at each section and
+ * move its line and all data behind it every time. Who finds the lock taken
+ * just after another had to wait for it (`waited` tells when) is in such a
+ * fight: it stays away for some microseconds, and the other does a hundred
+ * sections meanwhile with all at hand. */
 #ifndef WEFT_BASE_SPIN_H
 #define WEFT_BASE_SPIN_H
 
@@ -16,18 +23,19 @@ struct spin {
     _Atomic uint32_t held;
 };
 
-#define SPIN_DELAY_MAX 64u /* pauses: some 3 us */
+/* In pauses, of 10 to 50 ns each. */
+#define SPIN_DELAY_MAX 64u
+#define SPIN_AWAY 256u
+#define SPIN_FIGHT_NS 250
 
 static inline bool spin_trylock(struct spin *s)
 {
     return !load_relaxed(&s->held) && !swap_acquire(&s->held, 1);
 }
 
-/* The pauses grow: two cores that take turns at the lock move its line and the
- * data behind it at each turn, while one that goes on has them at hand. */
-static W_NOINLINE __attribute__((unused)) void spin_lock_slow(struct spin *s)
+static inline void spin_await(struct spin *s, unsigned delay)
 {
-    unsigned delay = 1, rounds = 0;
+    unsigned rounds = 0;
 
     for (;;) {
         for (unsigned i = 0; i < delay; i++)
@@ -43,6 +51,20 @@ static W_NOINLINE __attribute__((unused)) void spin_lock_slow(struct spin *s)
     }
 }
 
+static W_NOINLINE __attribute__((unused)) void spin_lock_slow(struct spin *s)
+{
+    spin_await(s, 1);
+}
+
+static W_NOINLINE __attribute__((unused)) void
+spin_lock_late(struct spin *s, _Atomic int64_t *waited)
+{
+    bool fight = sys_now() - load_relaxed(waited) < SPIN_FIGHT_NS;
+
+    spin_await(s, fight ? SPIN_AWAY : 1);
+    store_relaxed(waited, sys_now());
+}
+
 static inline void spin_init(struct spin *s)
 {
     store_relaxed(&s->held, 0);
@@ -52,6 +74,13 @@ static inline void spin_lock(struct spin *s)
 {
     if (unlikely(swap_acquire(&s->held, 1)))
         spin_lock_slow(s);
+}
+
+/* `waited`: the lock's clock, 0 to begin with. */
+static inline void spin_lock_in_turns(struct spin *s, _Atomic int64_t *waited)
+{
+    if (unlikely(swap_acquire(&s->held, 1)))
+        spin_lock_late(s, waited);
 }
 
 static inline void spin_unlock(struct spin *s)

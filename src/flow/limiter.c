@@ -13,6 +13,7 @@
 #include "base/sys.h"
 #include "core/park.h"
 #include "core/runtime.h"
+#include "sync/mutex.h"
 
 struct limiter {
     weft_mutex turn;
@@ -130,7 +131,7 @@ int weft_limiter_take(weft_limiter *lp, double n)
     rc = weft_mutex_lock(&l->turn);
     if (rc == 0) {
         rc = wait_for(l, n);
-        (void)weft_mutex_unlock(&l->turn);
+        w_mutex_unlock_in_order(&l->turn);
     }
     spin_lock(&l->lock);
     l->waiting--;

@@ -13,14 +13,15 @@
 
 struct chan {
     struct spin lock;
-    bool closed;           /* L */
-    size_t size;           /* I: of an element */
-    size_t cap;            /* I: elements in buf */
-    char *buf;             /* I */
-    size_t head;           /* L: oldest */
-    _Atomic size_t len;    /* L to write */
-    struct list receivers; /* L */
-    struct list senders;   /* L */
+    bool closed;            /* L */
+    size_t size;            /* I: of an element */
+    size_t cap;             /* I: elements in buf */
+    char *buf;              /* I */
+    size_t head;            /* L: oldest */
+    _Atomic size_t len;     /* L to write */
+    _Atomic int64_t waited; /* A: spin_lock_in_turns */
+    struct list receivers;  /* L */
+    struct list senders;    /* L */
 };
 static_assert(sizeof(struct chan) <= sizeof(weft_chan), "weft_chan");
 
@@ -106,7 +107,7 @@ int weft_chan_trysend(weft_chan *cp, const void *element)
     struct waiter *wake = NULL;
     int rc;
 
-    spin_lock(&c->lock);
+    spin_lock_in_turns(&c->lock, &c->waited);
     rc = send_now(c, element, &wake);
     leave(c, wake);
     return rc;
@@ -137,7 +138,7 @@ int weft_chan_send(weft_chan *cp, const void *element)
 
     if (unlikely(rc))
         return rc;
-    spin_lock(&c->lock);
+    spin_lock_in_turns(&c->lock, &c->waited);
     rc = send_now(c, element, &wake);
     if (rc == -EAGAIN) /* who receives it only reads it */
         return wait_among(c, &c->senders, t, (void *)(uintptr_t)element,
@@ -172,7 +173,7 @@ int weft_chan_tryrecv(weft_chan *cp, void *element)
     struct waiter *wake = NULL;
     int rc;
 
-    spin_lock(&c->lock);
+    spin_lock_in_turns(&c->lock, &c->waited);
     rc = recv_now(c, element, &wake);
     leave(c, wake);
     return rc;
@@ -187,7 +188,7 @@ int weft_chan_recv(weft_chan *cp, void *element)
 
     if (unlikely(rc))
         return rc;
-    spin_lock(&c->lock);
+    spin_lock_in_turns(&c->lock, &c->waited);
     rc = recv_now(c, element, &wake);
     if (rc == -EAGAIN)
         return wait_among(c, &c->receivers, t, element, "channel receive");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the condition asks of a mutex. */
+/* What the floors above and the condition ask of a mutex. */
 #ifndef WEFT_SYNC_MUTEX_H
 #define WEFT_SYNC_MUTEX_H
 
@@ -12,5 +12,9 @@ bool w_mutex_is_held_by(const weft_mutex *m, const struct weft_task *t);
 
 /* Takes m, which the running task t does not hold, whatever is cancelled. */
 void w_mutex_lock_shielded(weft_mutex *m, struct weft_task *t);
+
+/* Unlocks m, which the caller holds; the first waiter has it at once: nobody
+ * gets in between. */
+void w_mutex_unlock_in_order(weft_mutex *m);
 
 #endif

@@ -6,6 +6,10 @@
  * between. So getters wait only while the queue is empty and putters only while
  * it is full; a node found otherwise is one whose wait something else ended.
  *
+ * What is usual goes the short way, a dozen instructions under the lock: a put
+ * or get of a FIFO queue in use with nobody waiting. `special` says that it is
+ * not so: one byte to test, set with the reason for it.
+ *
  * A priority queue keeps pairs, (item, number of its put), in a binary heap:
  * equal items leave in the order of their numbers. */
 #include <weft/queue.h>
@@ -15,21 +19,28 @@
 #include "sync/select.h"
 #include "sync/waitq.h"
 
+/* In `special`. */
+#define NOT_FIFO 1u
+#define SHUT 2u
+#define WAITED 4u /* perhaps somebody waits to get or to put */
+
 struct queue {
     struct spin lock;
-    uint8_t kind;          /* I */
-    bool unbounded;        /* I */
-    bool shut;             /* L */
-    void **slots;          /* I, L if unbounded */
-    size_t cap;            /* as slots */
-    size_t head;           /* L: the ring's oldest */
-    _Atomic size_t len;    /* L to write */
-    struct list getters;   /* L */
-    struct list putters;   /* L */
-    size_t unfinished;     /* L: items put, less those done */
-    struct list joiners;   /* L */
-    weft_compare *compare; /* I */
-    uintptr_t seq;         /* L: puts into the heap */
+    uint8_t special;        /* L */
+    uint8_t kind;           /* I */
+    bool unbounded;         /* I */
+    bool shut;              /* L */
+    void **slots;           /* I, L if unbounded */
+    size_t cap;             /* as slots */
+    size_t head;            /* L: the ring's oldest */
+    _Atomic size_t len;     /* L to write */
+    size_t unfinished;      /* L: items put, less those done */
+    _Atomic int64_t waited; /* A: spin_lock_in_turns */
+    struct list getters;    /* L */
+    struct list putters;    /* L */
+    struct list joiners;    /* L */
+    weft_compare *compare;  /* I */
+    uintptr_t seq;          /* L: puts into the heap */
 };
 static_assert(sizeof(struct queue) <= sizeof(weft_queue), "weft_queue");
 
@@ -54,6 +65,7 @@ int weft_queue_init(weft_queue *qp, void **slots, size_t cap,
         return -EINVAL;
     memset(qp, 0, sizeof *qp);
     q->kind = (uint8_t)kind;
+    q->special = kind == WEFT_FIFO ? 0 : NOT_FIFO;
     q->slots = slots;
     q->cap = cap;
     q->unbounded = cap == 0;
@@ -80,7 +92,7 @@ struct entry {
     void *item;
     uintptr_t seq;
 };
-static_assert(sizeof(struct entry) == WEFT_PRIORITY_SLOTS(1) * sizeof(void *),
+static_assert(sizeof(struct entry) == sizeof(void *[WEFT_PRIORITY_SLOTS(1)]),
               "the slots of an entry");
 
 static struct entry heap_get(const struct queue *q, size_t i)
@@ -223,6 +235,32 @@ static int grow(struct queue *q)
     return 0;
 }
 
+/* ---- the short way, under the lock ------------------------------------- */
+
+static inline bool put_quick(struct queue *q, void *item)
+{
+    size_t n = load_relaxed(&q->len);
+
+    if (unlikely(q->special || n >= q->cap))
+        return false;
+    q->slots[at(q, n)] = item;
+    q->unfinished++;
+    store_relaxed(&q->len, n + 1);
+    return true;
+}
+
+static inline bool get_quick(struct queue *q, void **item)
+{
+    size_t n = load_relaxed(&q->len);
+
+    if (unlikely(q->special || n == 0))
+        return false;
+    *item = q->slots[q->head];
+    q->head = at(q, 1);
+    store_relaxed(&q->len, n - 1);
+    return true;
+}
+
 /* ---- leaving the lock -------------------------------------------------- */
 
 /* Lets go of the lock, then wakes. */
@@ -230,6 +268,8 @@ static void leave(struct queue *q, struct weft_task *wake)
 {
     void **over = NULL;
 
+    if (list_empty(&q->getters) && list_empty(&q->putters))
+        q->special &= (uint8_t)~WAITED;
     if (unlikely(q->shut) && q->unbounded && load_relaxed(&q->len) == 0) {
         over = q->slots;
         q->slots = NULL;
@@ -288,12 +328,20 @@ int weft_queue_tryput(weft_queue *qp, void *item)
 {
     struct queue *q = Q(qp);
     struct weft_task *wake = NULL;
-    int rc;
+    int rc = 0;
 
-    spin_lock(&q->lock);
-    rc = put_now(q, item, &wake);
+    spin_lock_in_turns(&q->lock, &q->waited);
+    if (!put_quick(q, item))
+        rc = put_now(q, item, &wake);
     leave(q, wake);
     return rc;
+}
+
+/* Under the lock: x waits in one of the lists. */
+static void enroll(struct queue *q, struct list *l, struct waiter *x)
+{
+    list_push_back(l, &x->node);
+    q->special |= WAITED;
 }
 
 /* Under the lock, which it gives back: waits for room. */
@@ -303,7 +351,7 @@ static int wait_put(struct queue *q, struct weft_task *t, void *item)
     int rc = w_wait_begin(t, &x.epoch);
 
     if (likely(rc == 0))
-        list_push_back(&q->putters, &x.node);
+        enroll(q, &q->putters, &x);
     spin_unlock(&q->lock);
     if (unlikely(rc))
         return rc;
@@ -311,20 +359,31 @@ static int wait_put(struct queue *q, struct weft_task *t, void *item)
     return rc ? rc : x.status;
 }
 
-int weft_queue_put(weft_queue *qp, void *item)
+/* Under the lock, which it gives back. */
+static W_NOINLINE int put_slow(struct queue *q, struct weft_task *t, void *item)
 {
-    struct queue *q = Q(qp);
-    struct weft_task *t, *wake = NULL;
-    int rc = waitq_enter(&t);
+    struct weft_task *wake = NULL;
+    int rc = put_now(q, item, &wake);
 
-    if (unlikely(rc))
-        return rc;
-    spin_lock(&q->lock);
-    rc = put_now(q, item, &wake);
     if (rc == -EAGAIN)
         return wait_put(q, t, item);
     leave(q, wake);
     return rc;
+}
+
+int weft_queue_put(weft_queue *qp, void *item)
+{
+    struct queue *q = Q(qp);
+    struct weft_task *t;
+    int rc = waitq_enter(&t);
+
+    if (unlikely(rc))
+        return rc;
+    spin_lock_in_turns(&q->lock, &q->waited);
+    if (unlikely(!put_quick(q, item)))
+        return put_slow(q, t, item);
+    spin_unlock(&q->lock);
+    return 0;
 }
 
 /* ---- get --------------------------------------------------------------- */
@@ -363,10 +422,11 @@ int weft_queue_tryget(weft_queue *qp, void **item)
 {
     struct queue *q = Q(qp);
     struct weft_task *wake = NULL;
-    int rc;
+    int rc = 0;
 
-    spin_lock(&q->lock);
-    rc = get_now(q, item, &wake);
+    spin_lock_in_turns(&q->lock, &q->waited);
+    if (!get_quick(q, item))
+        rc = get_now(q, item, &wake);
     leave(q, wake);
     return rc;
 }
@@ -378,7 +438,7 @@ static int wait_get(struct queue *q, struct weft_task *t, void **item)
     int rc = w_wait_begin(t, &x.epoch);
 
     if (likely(rc == 0))
-        list_push_back(&q->getters, &x.node);
+        enroll(q, &q->getters, &x);
     spin_unlock(&q->lock);
     if (unlikely(rc))
         return rc;
@@ -388,20 +448,32 @@ static int wait_get(struct queue *q, struct weft_task *t, void **item)
     return rc ? rc : x.status;
 }
 
-int weft_queue_get(weft_queue *qp, void **item)
+/* Under the lock, which it gives back. */
+static W_NOINLINE int get_slow(struct queue *q, struct weft_task *t,
+                               void **item)
 {
-    struct queue *q = Q(qp);
-    struct weft_task *t, *wake = NULL;
-    int rc = waitq_enter(&t);
+    struct weft_task *wake = NULL;
+    int rc = get_now(q, item, &wake);
 
-    if (unlikely(rc))
-        return rc;
-    spin_lock(&q->lock);
-    rc = get_now(q, item, &wake);
     if (rc == -EAGAIN)
         return wait_get(q, t, item);
     leave(q, wake);
     return rc;
+}
+
+int weft_queue_get(weft_queue *qp, void **item)
+{
+    struct queue *q = Q(qp);
+    struct weft_task *t;
+    int rc = waitq_enter(&t);
+
+    if (unlikely(rc))
+        return rc;
+    spin_lock_in_turns(&q->lock, &q->waited);
+    if (unlikely(!get_quick(q, item)))
+        return get_slow(q, t, item);
+    spin_unlock(&q->lock);
+    return 0;
 }
 
 /* ---- done and join ----------------------------------------------------- */
@@ -460,7 +532,7 @@ bool w_queue_enroll_get(weft_queue *qp, struct waiter *x)
     spin_lock(&q->lock);
     waits = load_relaxed(&q->len) == 0 && !q->shut;
     if (waits)
-        list_push_back(&q->getters, &x->node);
+        enroll(q, &q->getters, x);
     spin_unlock(&q->lock);
     return !waits;
 }
@@ -473,7 +545,7 @@ bool w_queue_enroll_put(weft_queue *qp, struct waiter *x)
     spin_lock(&q->lock);
     waits = load_relaxed(&q->len) == q->cap && !q->unbounded && !q->shut;
     if (waits)
-        list_push_back(&q->putters, &x->node);
+        enroll(q, &q->putters, x);
     spin_unlock(&q->lock);
     return !waits;
 }
@@ -498,6 +570,7 @@ void weft_queue_shutdown(weft_queue *qp, int now)
     list_init(&claimed);
     spin_lock(&q->lock);
     q->shut = true;
+    q->special |= SHUT;
     if (now) {
         size_t dropped = load_relaxed(&q->len);
 

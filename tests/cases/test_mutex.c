@@ -144,6 +144,73 @@ static void bargers_cannot_starve_a_waiter(void **state)
     assert_true(weft_now() - start < 8 * WEFT_SEC);
 }
 
+/* ---- called, and overtaken ----------------------------------------------- */
+
+/* By a holder who runs all the time, as far as others can see. */
+static bool await_waiters(int n)
+{
+    int64_t end = weft_now() + 10 * WEFT_SEC;
+
+    while (t_waiting("mutex") < n)
+        if (weft_now() > end || weft_yield() < 0)
+            return false;
+    return true;
+}
+
+struct guest {
+    weft_mutex m;
+    atomic_int inside, leave;
+    unsigned workers;
+};
+
+static long stays(void *arg)
+{
+    struct guest *g = arg;
+
+    t_equal(weft_mutex_lock(&g->m), 0);
+    atomic_store(&g->inside, 1);
+    while (!atomic_load(&g->leave))
+        t_equal(weft_yield(), 0);
+    t_equal(weft_mutex_unlock(&g->m), 0);
+    return 0;
+}
+
+static long overtake(void *arg)
+{
+    struct guest *g = arg;
+    int64_t end = weft_now() + 8 * WEFT_SEC;
+    weft_group group;
+
+    weft_with_group(&group) {
+        int times = 0;
+
+        t_equal(weft_mutex_lock(&g->m), 0);
+        t_equal(weft_spawn(&group, stays, g), 0);
+        t_check(await_waiters(1));
+        t_equal(weft_mutex_unlock(&g->m), 0);
+        while (weft_mutex_trylock(&g->m) == 0 && weft_now() < end) {
+            times++;
+            t_equal(weft_sleep(WEFT_MS), 0); /* it comes in vain */
+            t_equal(weft_mutex_unlock(&g->m), 0);
+        }
+        t_check(weft_now() < end);
+        t_check(g->workers > 1 || times == 0);
+        atomic_store(&g->leave, 1);
+    }
+    t_check(atomic_load(&g->inside));
+    t_check(!weft_mutex_locked(&g->m));
+    return 0;
+}
+
+static void who_came_in_vain_is_handed_it(void **state)
+{
+    for (int i = 0; i < 20; i++) {
+        struct guest g = {.workers = t_workers(state)};
+
+        assert_int_equal(t_run(t_workers(state), overtake, &g), 0);
+    }
+}
+
 /* ---- cancel ------------------------------------------------------------- */
 
 struct waiter {
@@ -204,6 +271,53 @@ static void a_cancelled_first_waiter_is_passed_over(void **state)
     long rounds = t_scale(300);
 
     assert_int_equal(t_run(t_workers(state), cancel_often, &rounds), 0);
+}
+
+/* The first was called, and perhaps finds the mutex taken; then it is
+ * cancelled, and the second must not wait for it. */
+static void cancel_called(long round)
+{
+    weft_mutex m = {{0}};
+    struct waiter w[2] = {{&m, 1}, {&m, 1}};
+    weft_task *first, *second;
+    weft_group g;
+
+    weft_with_group(&g) {
+        bool taken;
+
+        t_equal(weft_mutex_lock(&m), 0);
+        t_equal(weft_spawn_task(&g, tries_it, &w[0], &first), 0);
+        t_check(await_waiters(1));
+        t_equal(weft_spawn_task(&g, tries_it, &w[1], &second), 0);
+        t_check(await_waiters(2));
+        t_equal(weft_mutex_unlock(&m), 0);
+        taken = weft_mutex_trylock(&m) == 0;
+        t_equal(weft_task_cancel(first), 0);
+        for (long i = round % 4; i > 0; i--)
+            t_equal(weft_yield(), 0);
+        if (taken)
+            t_equal(weft_mutex_unlock(&m), 0);
+        t_equal(weft_await(second), 0);
+        t_equal(w[1].rc, 0);
+    }
+    t_check(w[0].rc == 0 || w[0].rc == -ECANCELED);
+    t_check(!weft_mutex_locked(&m));
+}
+
+static long cancel_called_often(void *arg)
+{
+    long rounds = *(long *)arg;
+
+    for (long i = 0; i < rounds; i++)
+        cancel_called(i);
+    return 0;
+}
+
+static void one_who_was_called_and_cancelled_passes_it_on(void **state)
+{
+    long rounds = t_scale(300);
+
+    assert_int_equal(t_run(t_workers(state), cancel_called_often, &rounds), 0);
 }
 
 static long locks_on(void *arg)
@@ -535,7 +649,9 @@ static const struct CMUnitTest tests[] = {
     T_EACH(no_increment_is_lost),
     T_EACH(waiters_get_it_in_order_of_arrival),
     T_EACH(bargers_cannot_starve_a_waiter),
+    T_EACH(who_came_in_vain_is_handed_it),
     T_EACH(a_cancelled_first_waiter_is_passed_over),
+    T_EACH(one_who_was_called_and_cancelled_passes_it_on),
     T_EACH(cancels_that_race_grants_lose_no_lock),
     T_EACH(a_cancel_exactly_as_it_is_granted_loses_no_lock),
     T_EACH(timeouts_that_race_grants_lose_no_lock),

@@ -4,11 +4,13 @@
 #include "base/spin.h"
 
 static struct spin lock;
+static _Atomic int64_t waited;
 static int n, got;
 
 static void setup(void)
 {
     spin_init(&lock);
+    store_relaxed(&waited, 0);
     n = got = 0;
     m_name(&lock, sizeof lock, "lock");
     m_name(&n, sizeof n, "n");
@@ -27,6 +29,15 @@ static void locks_twice(void)
     locks();
 }
 
+static void locks_in_turns(void)
+{
+    for (int i = 0; i < 2; i++) {
+        spin_lock_in_turns(&lock, &waited);
+        n++;
+        spin_unlock(&lock);
+    }
+}
+
 static void tries(void)
 {
     if (spin_trylock(&lock)) {
@@ -41,6 +52,11 @@ static void three(void)
     m_check(n == 3 && !load_relaxed(&lock.held));
 }
 
+static void four(void)
+{
+    m_check(n == 4 && !load_relaxed(&lock.held));
+}
+
 static void three_or_less(void)
 {
     m_check(n == 2 + got);
@@ -53,5 +69,8 @@ const struct m_scenario m_scenarios[] = {
      .check = three, .preemptions = 2, .stale = 2},
     {.name = "spin_try", .setup = setup, .thread = {locks, tries, locks},
      .check = three_or_less, .preemptions = 2, .stale = 2},
+    {.name = "spin_turns", .setup = setup,
+     .thread = {locks_in_turns, locks_in_turns}, .check = four,
+     .preemptions = 2, .stale = 2},
     {.name = NULL},
 };
