@@ -3,7 +3,8 @@
 #   w_warnings    what every C file here is held to
 #   w_sanitize    compile and link flags of the sanitizer chosen
 #   w_link_flags  the sanitizer's link flags alone
-#   w_flags       all of it, and what code that sees src/ needs
+#   w_flags       all of it, the hardening too (WeftHardening.cmake), and what
+#                 code that sees src/ needs
 
 function(weft_sources out dir)
     file(GLOB found CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${dir}/*.c)
@@ -50,14 +51,16 @@ endif()
 target_link_libraries(w_sanitize INTERFACE w_link_flags)
 
 add_library(w_flags INTERFACE)
-target_link_libraries(w_flags INTERFACE w_warnings w_sanitize Threads::Threads)
+target_link_libraries(w_flags INTERFACE
+    w_warnings w_sanitize w_hardening w_hard_link Threads::Threads)
 target_include_directories(w_flags INTERFACE
     ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
 target_compile_features(w_flags INTERFACE c_std_11)
 # Empty, as "#define _GNU_SOURCE" makes it: a file may say so itself too.
 target_compile_definitions(w_flags INTERFACE _GNU_SOURCE=
     $<$<BOOL:${WEFT_STRESS}>:W_STRESS=1>
-    $<$<BOOL:${WEFT_FAULTS}>:W_FAULTS=1>)
+    $<$<BOOL:${WEFT_FAULTS}>:W_FAULTS=1>
+    $<$<BOOL:${WEFT_VALGRIND}>:W_VALGRIND=1>)
 # gnu11 by name: CMAKE_C_EXTENSIONS belongs to whoever embeds us.
 target_compile_options(w_flags INTERFACE
     $<$<COMPILE_LANGUAGE:C>:-std=gnu11> -fno-common -fvisibility=hidden -fPIC

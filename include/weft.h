@@ -11,6 +11,7 @@
 #include <weft/net.h>
 #include <weft/queue.h>
 #include <weft/scope.h>
+#include <weft/sim.h>
 #include <weft/sync.h>
 #include <weft/task.h>
 #include <weft/types.h>

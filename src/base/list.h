@@ -65,7 +65,9 @@ static inline struct list *list_pop_front(struct list *head)
     if (list_empty(head))
         return NULL;
     n = head->next;
-    list_remove(n);
+    head->next = n->next;
+    n->next->prev = head;
+    n->next = n->prev = NULL;
     return n;
 }
 

@@ -443,7 +443,7 @@ static double quota_of(const char *root, char *line)
 double w_topo_quota(const char *root)
 {
     /* Some dozen lines with a path each; what does not fit is not seen. */
-    const size_t size = 64 * 1024;
+    const size_t size = 64UL * 1024;
     char *text = sys_malloc(size);
     char *rest = text;
     double best = 0;

@@ -91,4 +91,5 @@ void w_waiters_ready(struct list *claimed)
     }
     if (c.n)
         w_submit(rt, c);
+    sim_point();
 }

@@ -13,6 +13,12 @@
  * mispredicted each time. The pushes overwrite what a red zone would hold, so
  * x86-64 code that inlines the switch is built with -mno-red-zone.
  *
+ * Both jumps land on what indirect branches may land on (endbr64, bti j), so
+ * that this code may be marked for IBT and BTI. A shadow stack is not switched:
+ * what returns after the switch would return by another's. No object with this
+ * code may be marked for one; see cmake/WeftHardening.cmake. Canaries need
+ * nothing: all threads of a process have the same.
+ *
  * The floating-point control words are not switched: they belong to the
  * thread, and a task that changes them restores them before it waits.
  */

@@ -148,21 +148,29 @@ static READS_STACKS bool follow(const struct place *p, uintptr_t fp,
 }
 
 /* The innermost frame that a chain outwards begins with: the frame pointer's,
- * or, where code uses that register for something else, the first that was
- * saved on the stack. */
+ * or, where code uses that register for something else, one that was saved on
+ * the stack. Calls that have returned leave such words too: the longest chain
+ * counts, and of equal ones the one that was found last. */
 static READS_STACKS uintptr_t first_frame(const struct place *p)
 {
     const uintptr_t *word = (const uintptr_t *)p->sp;
+    uintptr_t best = p->fp;
+    size_t longest = 0;
 
     if (!p->booted || follow(p, p->fp, NULL))
         return p->fp;
     for (unsigned i = 0; i < SCAN_WORDS; i++, word++) {
+        struct frames f = {.n = 0};
+
         if ((uintptr_t)word >= p->high)
             break;
-        if (*word > (uintptr_t)word && follow(p, *word, NULL))
-            return *word;
+        if (*word > (uintptr_t)word && follow(p, *word, &f) &&
+            f.n >= longest) {
+            longest = f.n;
+            best = *word;
+        }
     }
-    return p->fp;
+    return best;
 }
 
 /* Is there a call in front of pc? */
@@ -377,6 +385,10 @@ void w_fault_report(int sig, const siginfo_t *info, const void *context)
         tell_worker(&t, &p, w, sig, info);
     else
         tell_pool(&t, &p, me, sig, info);
+    if (sim_here()) {
+        add(&t, ", in a simulation with seed ");
+        add_number(&t, w_sim()->seed, 10);
+    }
     put(&t, "\n");
     put_backtrace(&p);
     store_release(&told, 2);

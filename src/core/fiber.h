@@ -13,11 +13,8 @@
 #ifdef W_TSAN
 #include <sanitizer/tsan_interface.h>
 #endif
-#if defined(__has_include)
-#if __has_include(<valgrind/valgrind.h>)
+#ifdef W_VALGRIND
 #include <valgrind/valgrind.h>
-#define W_VALGRIND 1
-#endif
 #endif
 
 /* One for each stack, and one for a thread's own. */

@@ -46,6 +46,7 @@ static void publish(struct group *g, struct worker *w, struct weft_task *t,
         w_worker_ready(w, (w_entry)t | ENTRY_NEW);
     else
         w_submit_foreign(g->rt, (w_entry)t | ENTRY_NEW);
+    sim_point();
 }
 
 static int refusal(const struct group *g, struct worker *w)

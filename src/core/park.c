@@ -137,6 +137,7 @@ void w_ready(struct weft_task *t)
         w_worker_ready(w, (w_entry)t);
     else
         w_submit_foreign(task_rt(t), (w_entry)t);
+    sim_point();
 }
 
 void w_ready_later(struct chain *c, struct weft_task *t)

@@ -112,7 +112,7 @@ w_entry w_ready_take_shared(struct worker *w)
     }
     if (c.n)
         w_notify(w->thread.rt, w->index);
-    w->budget = BUDGET;
+    w->budget = w->budget_full;
     w->run_start = 0;
     w->lifo_runs = 0;
     return e;

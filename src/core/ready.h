@@ -47,7 +47,7 @@ static inline w_entry ready_take(struct worker *w)
     if (!e)
         e = slot_take(&w->slot);
     if (e) {
-        w->budget = BUDGET;
+        w->budget = w->budget_full;
         w->run_start = 0;
     }
     return e;

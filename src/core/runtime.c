@@ -85,7 +85,8 @@ void w_roots_cancel(struct weft_runtime *rt)
 
 static void fill_options(struct weft_options *o, struct topo *topo)
 {
-    const char *env = getenv("WEFT_DEBUG");
+    /* Unsafe only beside a setenv, as for everybody who reads it. */
+    const char *env = getenv("WEFT_DEBUG"); /* NOLINT(concurrency-mt-unsafe) */
 
     if (!o->workers)
         o->workers = w_topo_default_workers(topo);
@@ -107,12 +108,17 @@ static void fill_options(struct weft_options *o, struct topo *topo)
         o->debug = 1;
 }
 
+/* A simulation's, the same on every machine. */
+#define SIM_MACHINE "core:4 pu:1"
+
 /* Growing a process's fd table stalls threads for milliseconds later. */
 static void grow_fd_table(void)
 {
     struct rlimit r;
     int fd, want = 4096;
 
+    if (sim_here())
+        return;
     if (getrlimit(RLIMIT_NOFILE, &r) < 0)
         return;
     if (r.rlim_cur <= (rlim_t)want)
@@ -130,7 +136,7 @@ static int open_worker(struct weft_runtime *rt, unsigned i)
     w->thread.kind = THREAD_WORKER;
     w->thread.rt = rt;
     w->index = i;
-    w->budget = BUDGET;
+    w->budget = w->budget_full = sim_here() ? BUDGET_SIM : BUDGET;
     w->refill = 1;
     w->picks = 8;
     w->inject_every = w->inject_left = 31;
@@ -167,8 +173,9 @@ static int place_workers(struct weft_runtime *rt)
         w_topo_victims(rt->topo, places, n, i, rt->workers[i].victims);
     }
     sys_free(places);
-    rt->pinned = rt->opts.pin == WEFT_PIN_ON ||
-                 (rt->opts.pin == WEFT_PIN_AUTO && w_topo_can_bind(rt->topo, n));
+    rt->pinned = !sim_here() && (rt->opts.pin == WEFT_PIN_ON ||
+                                 (rt->opts.pin == WEFT_PIN_AUTO &&
+                                  w_topo_can_bind(rt->topo, n)));
     return 0;
 }
 
@@ -180,7 +187,7 @@ static void stop_threads(struct weft_runtime *rt)
             w_poller_wake(&rt->workers[i].poller);
     for (unsigned i = 0; i < rt->n_workers; i++)
         if (rt->workers[i].started)
-            (void)pthread_join(rt->workers[i].pthread, NULL);
+            sys_thread_join(rt->workers[i].pthread);
 }
 
 static void free_runtime(struct weft_runtime *rt)
@@ -225,7 +232,7 @@ static int start_threads(struct weft_runtime *rt)
 
 static int open_parts(struct weft_runtime *rt)
 {
-    int rc = w_topo_open(&rt->topo, NULL, NULL);
+    int rc = w_topo_open(&rt->topo, sim_here() ? SIM_MACHINE : NULL, NULL);
 
     if (rc < 0)
         return rc;

@@ -295,6 +295,9 @@ static void park(struct worker *w)
     w->look_at = load_relaxed(&w->last_poll);
     w->looked_picks = 0;
     w->picks = 8;
+    /* One that parks often never gets to look. */
+    if (unlikely(w->cached > CACHE_MAX))
+        give_stacks(w);
     if (c.n)
         w_ready_submit(w, c);
     give_spare(w, w->look_at);
@@ -320,7 +323,7 @@ static w_entry take_background(struct worker *w, int64_t now)
     }
     w->background_turn = true;
     w->background_at = now;
-    w->budget = BUDGET;
+    w->budget = w->budget_full;
     w->run_start = 0;
     return e;
 }

@@ -122,7 +122,8 @@ static struct stack *carve(struct stack_pool *p)
     s = &m->stacks[i];
     s->map = m;
     s->limit = m->base + i * m->stride + STACK_GUARD;
-    s->top = m->base + (i + 1) * m->stride - (i % COLOURS) * W_ISOLATED;
+    s->top = m->base + (i + 1) * m->stride -
+             (size_t)(i % COLOURS) * W_ISOLATED;
     s->sp = NULL;
     return s;
 }

@@ -63,7 +63,14 @@ struct stack_pool {
     _Atomic size_t handed; /* in use or in a worker's cache */
 };
 
+/* No smaller than what -fstack-clash-protection takes for granted: code that
+ * is built with it touches larger frames in steps of this (gcc: a page, and 64
+ * KiB on aarch64), so that none steps over. */
+#ifdef __aarch64__
+#define STACK_GUARD ((size_t)65536)
+#else
 #define STACK_GUARD ((size_t)16384)
+#endif
 #define STACK_DEFAULT ((size_t)256 * 1024)
 #define STACK_MIN ((size_t)32 * 1024)
 /* 4 MiB of touched pages. */

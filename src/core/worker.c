@@ -10,6 +10,7 @@
 
 #include "base/sys.h"
 #include "core/context.h"
+#include "core/exceptions.h"
 #include "core/ready.h"
 #include "core/runtime.h"
 
@@ -72,32 +73,6 @@ static void set_running(struct worker *w, struct weft_task *t)
     w->current = t;
     COUNT(w->tick);
     store_release(&w->running, t);
-}
-
-/* libstdc++ keeps the exceptions that are being handled in the thread; they
- * belong to the task. NULL in programs without C++. */
-struct cxa_globals {
-    void *caught;
-    unsigned int uncaught;
-};
-extern struct cxa_globals *__cxa_get_globals(void) __attribute__((weak));
-
-static struct cxa_globals exceptions_take(void)
-{
-    struct cxa_globals mine = {NULL, 0}, *g;
-
-    if (unlikely(__cxa_get_globals != NULL)) {
-        g = __cxa_get_globals();
-        mine = *g;
-        *g = (struct cxa_globals){NULL, 0};
-    }
-    return mine;
-}
-
-static void exceptions_give(struct cxa_globals mine)
-{
-    if (unlikely(__cxa_get_globals != NULL))
-        *__cxa_get_globals() = mine;
 }
 
 static inline void switch_to(struct worker *w, w_entry e, w_commit_fn *commit,
@@ -170,8 +145,9 @@ static void yield(struct worker *w)
         w->picks > 1 && w->inject_left > 1) {
         w->picks--;
         w->inject_left--;
-        w->budget = BUDGET;
+        w->budget = w->budget_full;
         w->run_start = 0;
+        sim_point();
         return; /* nobody else is ready */
     }
     if (w_can_suspend(w))
@@ -191,7 +167,7 @@ int weft_yield(void)
 
 static void take_turn(struct worker *w)
 {
-    w->budget = BUDGET;
+    w->budget = w->budget_full;
     w->run_start = 0;
     yield(w);
 }
@@ -205,9 +181,20 @@ static bool ran_long(struct worker *w)
     return now - w->run_start >= RUN_MAX_NS;
 }
 
+/* Each operation comes here: now another thread goes on, now another task. */
+static void sim_turn(struct worker *w)
+{
+    w->budget = 1;
+    w_sim_ops->point();
+    if (w_sim_ops->random() % 8 == 0)
+        take_turn(w);
+}
+
 void w_budget_spent(struct worker *w)
 {
-    if (w->budget == 0 || out_of_turn(w, 2) || ran_long(w))
+    if (sim_here())
+        sim_turn(w);
+    else if (w->budget == 0 || out_of_turn(w, 2) || ran_long(w))
         take_turn(w);
 }
 

@@ -40,6 +40,7 @@ struct worker {
     unsigned refill;      /* stacks to take when the cache is empty */
 
     unsigned budget;      /* operations left before the task yields */
+    unsigned budget_full; /* I */
     unsigned inlined;     /* children run on top of their joiner */
     unsigned lifo_runs;   /* in a row */
     unsigned picks;       /* until the next look at clock and events */
@@ -95,12 +96,19 @@ struct worker {
 #define COUNT_N(field, n) store_relaxed(&(field), load_relaxed(&(field)) + (n))
 
 #define BUDGET 128u
-#define RUN_MAX_NS (500 * 1000)
+#define BUDGET_SIM 1u /* each operation is a point */
+#define RUN_MAX_NS (500 * 1000L)
 #define INLINE_CHECK 64u
 #define LIFO_RUNS_MAX 3u
 #define LOOK_PICKS 61u
 
 /* The calling worker, NULL elsewhere. Not to be kept across a wait. */
+#ifdef W_ANALYZED
+/* What an analyzer is told of the two (tools/lint): each of their callers that
+ * does not ask knows that it runs in a task. */
+struct worker *w_worker(void);
+struct weft_task *w_current(void);
+#else
 static inline struct worker *w_worker(void)
 {
     struct thread *t = w_thread();
@@ -116,6 +124,7 @@ static inline struct weft_task *w_current(void)
 
     return w ? w->current : NULL;
 }
+#endif
 
 /* Leaves the running task's stack; returns when the task is resumed. */
 void w_switch_out(w_commit_fn *commit, void *arg);

@@ -35,12 +35,16 @@ int w_actor_new(weft_actor **out, weft_actor_fn *fn,
     return 0;
 }
 
-void w_actor_unref(weft_actor *a)
+static void free_actor(weft_actor *a)
 {
-    if (sub_acq_rel(&a->refs, 1) != 1)
-        return;
     w_mailbox_close(&a->mailbox);
     sys_free(a);
+}
+
+void w_actor_unref(weft_actor *a)
+{
+    if (sub_acq_rel(&a->refs, 1) == 1)
+        free_actor(a);
 }
 
 /* ---- a life -------------------------------------------------------------- */
@@ -163,8 +167,7 @@ int weft_actor_open_at(weft_actor **out, weft_group *g, weft_actor_fn *fn,
     rc = spawn_owner(g, alone, a, a->opts.name ? a->name : NULL, site);
     if (rc) {
         *out = NULL;
-        w_actor_unref(a);
-        w_actor_unref(a);
+        free_actor(a); /* nobody has seen it */
     }
     return rc;
 }

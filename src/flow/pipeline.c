@@ -161,11 +161,10 @@ static int emit(struct stage *s, void *item)
     weft_pipeline *p = s->p;
     size_t to = s->index + 1;
     weft_queue *q = to < p->opts.n ? &p->stages[to].in : &p->out;
-    int rc = 0;
+    bool wanted = to < p->opts.n || p->opts.output;
+    int rc = wanted ? weft_queue_put(q, item) : 0;
 
-    if (to == p->opts.n && !p->opts.output)
-        drop(p, item, to);
-    else if ((rc = weft_queue_put(q, item)))
+    if (!wanted || rc)
         drop(p, item, to);
     return rc;
 }
@@ -173,7 +172,7 @@ static int emit(struct stage *s, void *item)
 static int emit_in_order(struct stage *s, const struct job *j)
 {
     struct result *r;
-    int rc = 0, last = 0;
+    int rc = 0, last;
 
     spin_lock(&s->lock);
     s->ring[j->number % s->places] = (struct result){j->out, true};
@@ -188,7 +187,8 @@ static int emit_in_order(struct stage *s, const struct job *j)
         r->ready = false;
         s->due++;
         spin_unlock(&s->lock);
-        if (item && (last = emit(s, item)))
+        last = item ? emit(s, item) : 0;
+        if (last)
             rc = last;
         (void)weft_sem_release(&s->permits);
         spin_lock(&s->lock);
@@ -320,7 +320,6 @@ static long work(void *arg)
     weft_pipeline *p = s->p;
     struct job j = {.s = s};
     void *one;
-    int rc;
 
     j.batch.items = &one;
     if (s->o.batch)
@@ -328,9 +327,9 @@ static long work(void *arg)
     if (!j.batch.items)
         fail(p, -ENOMEM);
     else
-        while ((rc = one_item(s, &j)) == 0)
+        while (one_item(s, &j) == 0)
             ;
-    if (s->o.batch)
+    if (j.batch.items != &one)
         sys_free(j.batch.items);
     /* The last one: no result of this stage is still to come. */
     if (sub_acq_rel(&s->live, 1) == 1) {

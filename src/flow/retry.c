@@ -61,7 +61,7 @@ long weft_retry(weft_fn *fn, void *arg, const struct weft_retry_options *opts)
     long result;
     int rc;
 
-    w_backoff_init(&b, o, (uint64_t)sys_now() ^ (uintptr_t)&b);
+    w_backoff_init(&b, o, sys_seed());
     for (;;) {
         result = fn(arg);
         if (!w_is_error(result) || --left == 0 || !shall_again(o, result, arg))

@@ -57,7 +57,8 @@ static int split(const char *text, struct lookup *l)
     }
     n = (size_t)(end - host);
     if (n >= sizeof l->host || !*port || strlen(port) > 5 ||
-        strspn(port, "0123456789") != strlen(port) || atoi(port) > 65535)
+        strspn(port, "0123456789") != strlen(port) ||
+        strtol(port, NULL, 10) > 65535)
         return -EINVAL;
     memcpy(l->host, host, n);
     l->host[n] = 0;

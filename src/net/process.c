@@ -65,16 +65,18 @@ static int lift(int fd)
 static int open_pipe(struct weft_process *p, int i)
 {
     int fd[2], theirs, rc = sys_pipe2(fd, O_CLOEXEC);
+    weft_stream *s;
 
     if (rc < 0)
         return rc;
-    rc = weft_stream_attach(&p->stream[i], fd[i == 0]);
+    rc = weft_stream_attach(&s, fd[i == 0]);
     if (rc < 0) {
         (void)sys_close(fd[i == 0]);
         theirs = rc;
         (void)sys_close(fd[i != 0]);
     } else {
-        p->stream[i]->one_way = i == 0;
+        s->one_way = i == 0;
+        p->stream[i] = s;
         theirs = lift(fd[i != 0]);
     }
     return theirs;

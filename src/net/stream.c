@@ -140,6 +140,15 @@ int weft_stream_peer(const weft_stream *s, char *buf, size_t n)
 
 /* ---- reading ----------------------------------------------------------- */
 
+/* The kernel says that nothing more comes. What it told a write is known once
+ * that is back: it was marked before, and the socket's lock came between. */
+static ssize_t end_of(struct weft_stream *s)
+{
+    while (load_acquire(&s->writing))
+        sys_yield();
+    return load_relaxed(&s->reset) ? -ECONNRESET : 0;
+}
+
 /* At least one byte into the caller's memory, 0 at the end, or an error. */
 static ssize_t fill(struct weft_stream *s, char *buf, size_t n)
 {
@@ -161,7 +170,7 @@ static ssize_t fill(struct weft_stream *s, char *buf, size_t n)
         if (got == -EINTR)
             continue;
         if (got != -EAGAIN)
-            return got;
+            return got ? got : end_of(s);
         got = w_cell_wait(s->cell, DIR_READ, tick);
         if (got < 0)
             return got;
@@ -414,17 +423,30 @@ static ssize_t pipe_writev(int fd, const struct iovec *v, int n)
     return guard_leave(&g, sys_writev(fd, v, n));
 }
 
+/* Around a system call that writes; rc is its result. */
+static void tell_reader(struct weft_stream *s, ssize_t rc)
+{
+    if (unlikely(rc == -ECONNRESET))
+        store_relaxed(&s->reset, 1);
+    store_release(&s->writing, 0);
+}
+
 static ssize_t write_once(struct weft_stream *s, const struct iovec *v, int n,
                           int flags)
 {
     struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)v,
                        .msg_iovlen = (size_t)n};
+    ssize_t rc;
 
     if (!s->socket)
         return pipe_writev(s->fd, v, n);
+    store_relaxed(&s->writing, 1);
     if (n == 1)
-        return sys_send(s->fd, v->iov_base, v->iov_len, MSG_NOSIGNAL | flags);
-    return sys_sendmsg(s->fd, &m, MSG_NOSIGNAL | flags);
+        rc = sys_send(s->fd, v->iov_base, v->iov_len, MSG_NOSIGNAL | flags);
+    else
+        rc = sys_sendmsg(s->fd, &m, MSG_NOSIGNAL | flags);
+    tell_reader(s, rc);
+    return rc;
 }
 
 /* All of v, which is changed meanwhile. The number of bytes. */
@@ -643,7 +665,9 @@ static ssize_t send_file(struct weft_stream *s, int fd, off_t off, size_t n)
         if (unlikely(door_closed(&s->door)))
             return -EBADF;
         guard_enter(&g);
+        store_relaxed(&s->writing, 1);
         rc = guard_leave(&g, sys_sendfile(s->fd, fd, &at, want));
+        tell_reader(s, rc);
         if (rc == -EINTR)
             continue;
         if (rc == -EAGAIN) {

@@ -14,6 +14,9 @@ struct weft_stream {
     bool socket;       /* I: else a pipe or the like */
     bool gapless;      /* I: a short read has emptied it */
     bool one_way;      /* I: a pipe's writing end, which nobody shares */
+    /* The kernel tells of a reset once: if it told a write, the reader gets a
+     * clean end. reset: it did; writing: it is about to. */
+    _Atomic uint32_t reset, writing;
     /* The reader's. */
     bool drained; /* the socket was empty when its tick was `seen` */
     bool corked;  /* the writer's */

@@ -36,6 +36,7 @@ void weft_event_clear(weft_event *ep)
 {
     struct event *e = E(ep);
 
+    sim_point();
     spin_lock(&e->lock);
     store_release(&e->set, 0);
     spin_unlock(&e->lock);

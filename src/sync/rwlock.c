@@ -62,7 +62,7 @@ static uintptr_t claim_readers(struct rwlock *rw, struct list *claimed)
 
         if (x->status != WANTS_READ)
             break;
-        list_remove(first);
+        (void)list_pop_front(&rw->waiters);
         if (w_claim_waiter(x)) {
             list_push_back(claimed, first);
             n += READER;
@@ -185,7 +185,7 @@ int weft_rwlock_trywrlock(weft_rwlock *rw)
  * have it. False: look again, nobody waits any more or readers came in. */
 static W_NOINLINE bool hand_over(struct rwlock *rw, uintptr_t held)
 {
-    struct list claimed;
+    struct list claimed, *first;
     uintptr_t to;
 
     list_init(&claimed);
@@ -194,9 +194,9 @@ static W_NOINLINE bool hand_over(struct rwlock *rw, uintptr_t held)
         spin_unlock(&rw->lock);
         return false;
     }
-    while (!(to = claim_readers(rw, &claimed)) && !list_empty(&rw->waiters)) {
-        struct waiter *x =
-            container_of(list_pop_front(&rw->waiters), struct waiter, node);
+    while (!(to = claim_readers(rw, &claimed)) &&
+           (first = list_pop_front(&rw->waiters))) {
+        struct waiter *x = container_of(first, struct waiter, node);
 
         if (w_claim_waiter(x)) {
             list_push_back(&claimed, &x->node);

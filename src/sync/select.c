@@ -42,21 +42,19 @@ static int fd_events(const struct weft_case *c)
 static int fd_ready(const struct weft_case *c)
 {
     int events = fd_events(c), ready;
-    struct pollfd p = {.fd = c->fd};
 
     if (c->fd < 0)
         return -EBADF;
-    p.events = (short)((events & WEFT_READ ? POLLIN | POLLRDHUP : 0) |
-                       (events & WEFT_WRITE ? POLLOUT : 0));
-    ready = sys_poll(&p, 1, 0);
+    ready = sys_poll(c->fd, (events & WEFT_READ ? POLLIN | POLLRDHUP : 0) |
+                                (events & WEFT_WRITE ? POLLOUT : 0));
     if (ready <= 0)
         return ready == -EINTR ? 0 : ready;
-    if (p.revents & POLLNVAL)
+    if (ready & POLLNVAL)
         return -EBADF;
-    if (p.revents & (POLLERR | POLLHUP))
+    if (ready & (POLLERR | POLLHUP))
         return events;
-    return (p.revents & (POLLIN | POLLRDHUP) ? WEFT_READ : 0) |
-           (p.revents & POLLOUT ? WEFT_WRITE : 0);
+    return (ready & (POLLIN | POLLRDHUP) ? WEFT_READ : 0) |
+           (ready & POLLOUT ? WEFT_WRITE : 0);
 }
 
 /* True: the case's own call need not wait; what it returns is in *ret. */
@@ -106,6 +104,8 @@ static uint64_t draw(struct weft_task *t)
     struct worker *w = w_worker();
     uint64_t x = load_relaxed(&t->wait) ^ (uintptr_t)t;
 
+    if (sim_here()) /* where addresses must decide nothing */
+        x = sys_seed();
     if (likely(w))
         x ^= load_relaxed(&w->tick) << 40 ^ (uint64_t)w->budget << 32;
     x = (x ^ x >> 33) * UINT64_C(0xff51afd7ed558ccd);

@@ -111,8 +111,10 @@ int weft_sem_release(weft_sem *sp)
 {
     struct sem *s = S(sp);
     uint64_t max = s->max ? s->max : UINT32_MAX;
-    uint64_t v = load_relaxed(&s->value);
+    uint64_t v;
 
+    sim_point();
+    v = load_relaxed(&s->value);
     for (;;) {
         if (unlikely(v & WAITERS)) {
             if (hand_over(s))

@@ -195,7 +195,7 @@ static void every_waiting_call_obeys_cancel_and_time(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    T_EACH(every_waiting_call_obeys_cancel_and_time),
+    T_REAL_EACH(every_waiting_call_obeys_cancel_and_time),
 };
 
 T_MAIN(tests)

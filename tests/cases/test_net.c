@@ -297,6 +297,9 @@ static void without_descriptors_the_server_pauses_and_resumes(void **state)
     int status;
     pid_t pid;
 
+#ifdef W_VALGRIND
+    skip(); /* it keeps the limit itself, and closes what accept brought */
+#endif
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, s.control), 0);
     fflush(NULL);
     pid = fork();
@@ -319,8 +322,8 @@ static void without_descriptors_the_server_pauses_and_resumes(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    T_EACH(without_descriptors_the_server_pauses_and_resumes),
-    T_EACH(ten_thousand_connections_echo_and_close_in_random_order),
+    T_REAL_EACH(without_descriptors_the_server_pauses_and_resumes),
+    T_REAL_EACH(ten_thousand_connections_echo_and_close_in_random_order),
 };
 
 T_MAIN(tests)

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""docs/from-asyncio.md: each C fragment compiles, each name of weft in it is
-declared, and its table of examples is the folder's content."""
+"""docs/from-asyncio.md and docs/simulation.md: each C fragment compiles, each
+name of weft in it is declared; the former's table of examples is the folder's
+content."""
 import os
 import pathlib
 import re
@@ -12,6 +13,7 @@ import tempfile
 root = pathlib.Path(os.environ.get("WEFT_SOURCE")
                     or pathlib.Path(__file__).parents[2])
 page = root / "docs" / "from-asyncio.md"
+simulation = root / "docs" / "simulation.md"
 compiler = os.environ.get("WEFT_CC", "cc")
 
 # What a reader takes for granted in a fragment.
@@ -40,10 +42,11 @@ def fragments(text):
         yield text.count("\n", 0, match.start()) + 2, match.group(1)
 
 
-def compiles(line, code, folder):
+def compiles(line, code, folder, page=page):
     """The compiler's complaint, or None."""
-    whole = re.match(r"(static (?!const)|int main)", code)
-    parts = [PRELUDE]
+    program = code.startswith("#include")
+    whole = program or re.match(r"(static (?!const)|int main)", code)
+    parts = [] if program else [PRELUDE]
     if not whole:
         parts.append("long fragment(void *arg)\n{\n(void)arg;\n{")
     parts.append(f'#line {line} "{page.name}"\n{code}')
@@ -58,6 +61,25 @@ def compiles(line, code, folder):
          "-I", root / "include", file],
         capture_output=True, text=True, check=False)
     return None if done.returncode == 0 else done.stderr
+
+
+def check_simulation(declared):
+    """What is wrong with that page."""
+    text = simulation.read_text()
+    found = list(fragments(text))
+    used = set(re.findall(r"\b(?:weft|WEFT)_\w+", text))
+    bad = [f"{simulation.name}: {name} is not in include/weft"
+           for name in sorted(used - declared)]
+
+    if len(found) < 2:
+        bad.append(f"only {len(found)} fragments in {simulation.name}")
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        for line, code in found:
+            complaint = compiles(line, code, folder, simulation)
+            if complaint:
+                bad.append(complaint)
+    return bad
 
 
 def main():
@@ -80,6 +102,8 @@ def main():
     declared = set(re.findall(r"\b(?:weft|WEFT)_\w+", headers))
     # Read from the environment, not declared.
     declared.add("WEFT_DEBUG")
+    bad += check_simulation(declared | {"WEFT_SIM_SEEDS", "WEFT_SIM_TRACE",
+                                        "WEFT_TEST_SIM", "WEFT_FAULTS"})
     used = set(re.findall(r"\b(?:weft|WEFT)_\w+", text))
     if len(used) < 150:
         bad.append(f"only {len(used)} names found")

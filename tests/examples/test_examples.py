@@ -215,6 +215,31 @@ def signals(out, took):
     stopped(out)
 
 
+def simulation(out, took):
+    lines(out, "300 seeds right")
+
+
+def simulation_finds_the_bug():
+    """--bug: a seed shows it, and that seed shows it again."""
+    def with_bug(*args):
+        done = subprocess.run([build / "simulation", "--bug", *args],
+                              capture_output=True, text=True, timeout=LIMIT,
+                              check=False)
+        check(done.returncode == 1, "exit code", done.returncode)
+        return done.stdout.splitlines()
+
+    first, count = with_bug()
+    seed, counted = numbers(r"seed (\d+): 12 payments, (\d+) counted: wrong",
+                            first)
+    check(counted > 12, counted)
+    check(count == f"{seed} seeds right", count)
+    story = with_bug(str(seed))
+    check(story[-1] == first, story[-1])
+    counts = [s for s in story if " makes " in s]
+    check(len(counts) == counted, counts)
+    check(with_bug(str(seed)) == story, "another run of the same seed")
+
+
 # ---- under signals -----------------------------------------------------------
 
 def stopped(out):
@@ -295,7 +320,8 @@ def main():
     signal.signal(signal.SIGINT, signal.default_int_handler)
     names = sorted(p.stem for p in (root / "examples").glob("*.c"))
     jobs = [(name, lambda name=name: run(name)) for name in names]
-    jobs += [(f.__name__, f) for f in (sigint_drains, sigint_cancels_main)]
+    jobs += [(f.__name__, f) for f in
+             (sigint_drains, sigint_cancels_main, simulation_finds_the_bug)]
     if os.environ.get("WEFT_SANITIZE") == "thread":
         # It holds a signal back until the thread meets an interceptor; a
         # runtime that waits in futex and epoll_pwait2 meets none.

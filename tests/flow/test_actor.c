@@ -530,7 +530,8 @@ static long never_started(void *arg)
         }
     }
     t_equal(s.rc, -ESHUTDOWN);
-    t_equal(c.handled + c.dropped, s.sent + 1);
+    /* One that was handled may have been cancelled in that: lost. */
+    t_equal(c.seen + c.dropped, s.sent + 1);
     t_equal(c.started, c.stopped);
     weft_actor_close(c.a);
     return 0;

@@ -700,6 +700,7 @@ static long cancelled(void *arg)
     weft_task *t;
     weft_group g, closers;
 
+    l->bad = -1; /* none; but a pause within may be cancelled */
     weft_with_group(&closers) {
         weft_with_group(&g) {
             t_equal(weft_pipeline_open(&l->p, &g, &o), 0);

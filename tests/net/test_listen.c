@@ -545,6 +545,9 @@ static void out_of_descriptors_it_pauses_and_goes_on(void **state)
     struct weft_options o = t_options(t_workers(state));
     struct t_errors errors = {.n = 0};
 
+#ifdef W_VALGRIND
+    skip(); /* it keeps the limit itself, and closes what accept brought */
+#endif
     o.on_unhandled = t_collect;
     o.unhandled_arg = &errors;
     assert_int_equal(t_run_with(o, run_short, NULL), 0);
@@ -552,15 +555,15 @@ static void out_of_descriptors_it_pauses_and_goes_on(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    T_EACH(malformed_addresses_are_refused),
-    T_EACH(both_ends_meet),
-    T_EACH(only_dead_sockets_are_removed),
+    T_REAL_EACH(malformed_addresses_are_refused),
+    T_REAL_EACH(both_ends_meet),
+    T_REAL_EACH(only_dead_sockets_are_removed),
     T_EACH(an_accept_ends_by_cancel_and_close),
     T_EACH(each_connection_has_its_task),
     T_EACH(a_failure_is_reported_and_stays_alone),
     T_EACH(the_end_of_serving_cancels_and_awaits),
     T_EACH(no_connection_is_left_behind),
-    T_EACH(out_of_descriptors_it_pauses_and_goes_on),
+    T_REAL_EACH(out_of_descriptors_it_pauses_and_goes_on),
 };
 
 T_MAIN(tests)

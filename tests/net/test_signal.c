@@ -513,17 +513,17 @@ static void a_forked_child_has_the_former_actions(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    T_EACH(every_waiter_is_told),
-    T_EACH(a_cancelled_wait_takes_no_signal),
-    T_EACH(none_is_missed_between_two_calls),
-    T_EACH(a_frequent_one_does_not_hide_a_rare_one),
-    T_EACH(a_second_task_is_refused),
-    T_EACH(runtimes_do_not_take_signals_from_each_other),
-    T_EACH(the_former_action_comes_back),
-    T_EACH(a_handler_without_watchers_does_what_the_former_did),
-    T_EACH(faults_and_the_kernels_own_are_refused),
-    T_EACH(watchers_come_and_go_in_a_storm),
-    T_EACH(a_forked_child_has_the_former_actions),
+    T_REAL_EACH(every_waiter_is_told),
+    T_REAL_EACH(a_cancelled_wait_takes_no_signal),
+    T_REAL_EACH(none_is_missed_between_two_calls),
+    T_REAL_EACH(a_frequent_one_does_not_hide_a_rare_one),
+    T_REAL_EACH(a_second_task_is_refused),
+    T_REAL_EACH(runtimes_do_not_take_signals_from_each_other),
+    T_REAL_EACH(the_former_action_comes_back),
+    T_REAL_EACH(a_handler_without_watchers_does_what_the_former_did),
+    T_REAL_EACH(faults_and_the_kernels_own_are_refused),
+    T_REAL_EACH(watchers_come_and_go_in_a_storm),
+    T_REAL_EACH(a_forked_child_has_the_former_actions),
 };
 
 T_MAIN(tests)

@@ -309,8 +309,8 @@ static void a_thread_that_is_no_task_is_refused(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    T_EACH(datagrams_keep_their_borders),
-    T_EACH(what_cannot_be_is_an_error),
+    T_REAL_EACH(datagrams_keep_their_borders),
+    T_REAL_EACH(what_cannot_be_is_an_error),
     T_EACH(both_families),
     T_EACH(one_receiver_and_closing_wakes_it),
     T_EACH(a_server_answers_many),

@@ -6,9 +6,11 @@
 #include <dirent.h>
 #include <malloc.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 atomic_ulong rounds;
+bool soak_rough;
 
 /* ---- checks ------------------------------------------------------------- */
 
@@ -112,6 +114,13 @@ void item_in(struct item *i)
     if (check(i >= items && i < items + LEN(items)) &&
         check(atomic_exchange(&i->out, 0) == 1))
         give_back(ITEMS);
+}
+
+void forget(void)
+{
+    memset(items, 0, sizeof items);
+    memset(accounts, 0, sizeof accounts);
+    atomic_store(&failed, 0);
 }
 
 /* ---- quiet points ------------------------------------------------------- */

@@ -7,12 +7,22 @@
 
 extern atomic_ulong rounds; /* that are over */
 
+extern struct part *const parts[];
+extern const size_t n_parts;
+unsigned long scenarios_done(void);
+
 /* Checks that failed. */
 int failures(void);
 
 /* True if all that was lent has been given back; else it may be told. */
 bool even(bool tell);
 void tell_accounts(void);
+/* All is even again, and failures() is 0. */
+void forget(void);
+
+/* The mix in simulations, once for each of `count` seeds; false if any failed.
+ * `command`: what runs one of them again, but for its number. */
+bool sim_runs(uint64_t from, uint64_t count, const char *command);
 
 /* What the process holds. */
 enum measure { RSS, FDS, THREADS_NOW, MAPPINGS, MEASURES };

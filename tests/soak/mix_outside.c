@@ -201,9 +201,9 @@ static void runtimes(struct player *p)
 }
 
 static struct scenario scenarios[] = {
-    {"outside.processes", 1, processes, 0, 0},
-    {"outside.signals", 3, signals, 0, 0},
-    {"outside.strangers", 2, strangers, HOME, 0},
+    {"outside.processes", 1, processes, REAL, 0},
+    {"outside.signals", 3, signals, REAL, 0},
+    {"outside.strangers", 2, strangers, HOME | REAL, 0},
     {"outside.runtimes", 1, runtimes, HOME, 0},
 };
 

@@ -4,6 +4,7 @@
 #include "soak.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -437,6 +438,7 @@ static void selects(struct player *p)
 static void open_all(weft_group *services)
 {
     (void)services;
+    memset(&all, 0, sizeof all); /* one round is as another */
     check(weft_sem_init(&all.sem, PERMITS_IN_ALL, PERMITS_IN_ALL) == 0);
     check(weft_queue_init(&all.queue, all.slots, LEN(all.slots), WEFT_FIFO) ==
           0);

@@ -404,11 +404,10 @@ static void tickers(struct player *p)
 {
     int64_t period = 10 * WEFT_US + moment(p, 100);
     weft_ticker k = {{0}};
-    int64_t before;
+    int64_t before = weft_now();
     long rc;
 
     check(weft_ticker_start(&k, period) == 0);
-    before = weft_now();
     for (int i = 0; i < 5; i++) {
         if (!went(rc = weft_ticker_wait(&k)))
             return;

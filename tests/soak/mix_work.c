@@ -153,15 +153,16 @@ struct resource {
     atomic_int lent;
 };
 
+static atomic_uint asked;
+
 /* Every eighth cannot be had. */
 static int opens(void **out, void *arg)
 {
-    static atomic_uint n;
     struct resource *r;
 
     (void)arg;
     (void)weft_yield();
-    if (atomic_fetch_add(&n, 1) % 8 == 7)
+    if (atomic_fetch_add(&asked, 1) % 8 == 7)
         return ON_PURPOSE;
     r = calloc(1, sizeof *r);
     if (!r)
@@ -457,6 +458,7 @@ static void open_all(weft_group *services)
     struct weft_actor_options a = {
         .mailbox = 8, .on_start = starts, .on_stop = stops, .arg = &busy};
 
+    atomic_store(&asked, 0);
     check(weft_depot_open(&depot, &d) == 0);
     check(weft_limiter_init(&limiter, 20000, 50) == 0);
     check(weft_actor_open(&actor, services, answers, &a) == 0);

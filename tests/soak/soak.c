@@ -23,9 +23,10 @@
 #define DEEP 24576 /* bytes of stack that nothing here exceeds */
 #define STALL (30 * WEFT_SEC)
 
-static struct part *const parts[] = {
+struct part *const parts[] = {
     &part_tasks, &part_sync, &part_work, &part_net, &part_outside,
 };
+const size_t n_parts = LEN(parts);
 
 static struct {
     int64_t seconds;
@@ -33,6 +34,7 @@ static struct {
     unsigned workers;
     const char *only; /* scenarios whose names begin so; NULL: all */
     bool judge_memory;
+    uint64_t sim, sims; /* the first of so many seeds of simulations */
     int64_t began;
     unsigned long weight; /* of all scenarios that take part */
     weft_runtime *rt;
@@ -85,6 +87,8 @@ int linger(struct player *p)
 
 static bool takes_part(const struct scenario *s)
 {
+    if (soak.sims && s->flags & REAL)
+        return false;
     return !soak.only || strncmp(s->name, soak.only, strlen(soak.only)) == 0;
 }
 
@@ -116,6 +120,7 @@ static void step(struct player *p)
     }
     /* A dump then says what each player was at. */
     (void)weft_task_set_name(s->name);
+    weft_sim_note("%s", s->name);
     switch (dice(p, 8)) {
     case 0:
         weft_with_timeout(moment(p, 2000))
@@ -285,14 +290,19 @@ void soak_guest(weft_runtime *rt)
     pthread_mutex_unlock(&guest_lock);
 }
 
-static unsigned long progress(void)
+unsigned long scenarios_done(void)
 {
-    unsigned long n = atomic_load(&rounds);
+    unsigned long n = 0;
 
     for (size_t i = 0; i < LEN(parts); i++)
         for (size_t k = 0; k < parts[i]->n; k++)
             n += atomic_load(&parts[i]->scenarios[k].done);
     return n;
+}
+
+static unsigned long progress(void)
+{
+    return scenarios_done() + atomic_load(&rounds);
 }
 
 static void stalled(void)
@@ -373,6 +383,7 @@ static bool options(int argc, char **argv)
                                           {"workers", 1, NULL, 'w'},
                                           {"only", 1, NULL, 'o'},
                                           {"no-memory", 0, NULL, 'n'},
+                                          {"sim", 1, NULL, 'S'},
                                           {0}};
     int c;
 
@@ -390,6 +401,9 @@ static bool options(int argc, char **argv)
             soak.only = optarg;
         else if (c == 'n')
             soak.judge_memory = false;
+        else if (c == 'S' && optind < argc &&
+                 (soak.sims = strtoull(argv[optind], NULL, 0)) > 0)
+            soak.sim = strtoull(optarg, NULL, 0), optind++;
         else
             return false;
     }
@@ -400,6 +414,18 @@ static bool options(int argc, char **argv)
     if (soak.seconds < 10)
         soak.judge_memory = false; /* it is still warming up */
     return optind == argc && soak.seconds > 0 && soak.weight > 0;
+}
+
+static int simulate(const char *program)
+{
+    char command[256];
+    bool ok;
+
+    snprintf(command, sizeof command, "%s%s%s --sim", program,
+             soak.only ? " --only " : "", soak.only ? soak.only : "");
+    ok = sim_runs(soak.sim, soak.sims, command);
+    tell_all();
+    return ok ? 0 : 1;
 }
 
 /* libc keeps stacks of threads that have ended, of any sizes, up to a sum: so
@@ -425,9 +451,12 @@ int main(int argc, char **argv)
     if (!options(argc, argv)) {
         fprintf(stderr,
                 "usage: weft-soak [--minutes N | --seconds N] [--seed S]"
-                " [--workers N] [--only NAME] [--no-memory]\n");
+                " [--workers N] [--only NAME] [--no-memory]\n"
+                "       weft-soak --sim FROM COUNT [--only NAME]\n");
         return 2;
     }
+    if (soak.sims)
+        return simulate(argv[0]);
     printf("seed %llu, %u workers, %lld s\n", (unsigned long long)soak.seed,
            soak.workers, (long long)soak.seconds);
     fflush(stdout);

@@ -51,6 +51,8 @@ enum {
     NESTS = 1, /* runs players of its own: not below the second level */
     HOME = 2,  /* not in a guest: needs detached tasks to run, or lent things
                 * of the home runtime */
+    REAL = 4,  /* not in a simulation: threads, processes, signals and
+                * descriptors that are not the library's */
 };
 
 struct scenario {
@@ -83,6 +85,9 @@ bool soak_check(bool ok, const char *what, long rc, const char *file, int line);
  * time-out that is in force here; anything else is a failure of the run. */
 #define went(rc) soak_went((rc), #rc, __FILE__, __LINE__)
 bool soak_went(long rc, const char *what, const char *file, int line);
+
+/* The network breaks connections, which is no failure then. A simulation's. */
+extern bool soak_rough;
 
 static inline bool stopped(long rc)
 {

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/* Before what renames some of its calls. */
+#include "base/sys.h"
+
 #include "support/cases.h"
 
 #include <dirent.h>
@@ -8,7 +11,13 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
+
+/* Here the surroundings are real. */
+#undef pthread_create
+#undef pthread_join
+#undef usleep
+#undef nanosleep
+#undef sched_yield
 
 /* ---- checks ------------------------------------------------------------ */
 
@@ -58,6 +67,155 @@ void t_verdict(void)
     fail_msg("%s; %d failed checks in all", text, n);
 }
 
+/* ---- simulations -------------------------------------------------------- */
+
+#define SIM_STEPS 20000000 /* beyond which a test does not end */
+
+static struct {
+    uint64_t seed, count; /* count 0: the real world */
+    bool trace;
+    unsigned long long runs;
+    int64_t time;
+} sim;
+
+static void show(const char *line, void *arg)
+{
+    (void)arg;
+    fprintf(stderr, "%s\n", line);
+}
+
+static long simulate(struct weft_options opts, weft_fn *fn, void *arg)
+{
+    struct weft_sim_result r = {0};
+    struct weft_sim_options o = {
+        .runtime = &opts,
+        .step_limit = SIM_STEPS,
+        .trace = sim.trace ? show : NULL,
+        .result = &r,
+    };
+    long rc = weft_sim_run(fn, arg, sim.seed, &o);
+
+    sim.runs++;
+    sim.time += r.time;
+    t_check_at(rc != -EDEADLK, "all wait for ever", "simulation");
+    t_check_at(r.steps < SIM_STEPS, "it goes on for ever", "simulation");
+    return rc;
+}
+
+int t_real(void **state)
+{
+    (void)state;
+    return 0;
+}
+
+/* What the test's own thread does is not part of any simulation. */
+static void skip_in_simulations(void)
+{
+    if (sim.count && !weft_sim_active())
+        skip();
+}
+
+/* Of those that simulations run: all on one thread of the real world. */
+static struct sim_thread {
+    void *(*fn)(void *arg);
+    void *arg; /* then its result */
+    pthread_t thread;
+    bool used;
+} sim_threads[32];
+
+static void *run_thread(void *arg)
+{
+    struct sim_thread *t = arg;
+
+    t->arg = t->fn(t->arg);
+    return NULL;
+}
+
+int t_thread_create(pthread_t *t, const pthread_attr_t *a,
+                    void *(*fn)(void *arg), void *arg)
+{
+    struct sim_thread *st = sim_threads;
+
+    skip_in_simulations();
+    if (!weft_sim_active())
+        return pthread_create(t, a, fn, arg);
+    while (st->used)
+        if (++st == sim_threads + T_LEN(sim_threads))
+            return EAGAIN;
+    *st = (struct sim_thread){fn, arg, 0, true};
+    if (sys_thread_create(&st->thread, a, run_thread, st) < 0)
+        st->used = false;
+    *t = st->thread;
+    return st->used ? 0 : EAGAIN;
+}
+
+int t_thread_join(pthread_t t, void **result)
+{
+    struct sim_thread *st = sim_threads;
+
+    if (!weft_sim_active())
+        return pthread_join(t, result);
+    while (!st->used || st->thread != t)
+        if (++st == sim_threads + T_LEN(sim_threads))
+            return ESRCH;
+    sys_thread_join(t);
+    if (result)
+        *result = st->arg;
+    st->used = false;
+    return 0;
+}
+
+int t_usleep(useconds_t us)
+{
+    if (!weft_sim_active())
+        return usleep(us);
+    sys_sleep((int64_t)us * WEFT_US);
+    return 0;
+}
+
+int t_nanosleep(const struct timespec *ts, struct timespec *left)
+{
+    if (!weft_sim_active())
+        return nanosleep(ts, left);
+    sys_sleep(ts->tv_sec * WEFT_SEC + ts->tv_nsec);
+    return 0;
+}
+
+int t_sched_yield(void)
+{
+    sys_yield();
+    return 0;
+}
+
+static int run_group(const char *name, const struct CMUnitTest *tests, size_t n)
+{
+    return _cmocka_run_group_tests(name, tests, n, NULL, NULL);
+}
+
+static int run_in_simulations(const char *name, const struct CMUnitTest *tests,
+                              size_t n)
+{
+    struct CMUnitTest *some = calloc(n, sizeof *some);
+    uint64_t end = sim.seed + sim.count;
+    size_t left = 0;
+    int bad = 0;
+
+    if (!some)
+        return 1;
+    for (size_t i = 0; i < n; i++)
+        if (tests[i].setup_func != t_real)
+            some[left++] = tests[i];
+    for (; left && sim.seed < end && !bad; sim.seed++)
+        bad = run_group(name, some, left);
+    free(some);
+    if (bad)
+        print_error("simulation: failed with WEFT_TEST_SIM=\"%llu 1\"\n",
+                    (unsigned long long)sim.seed - 1);
+    printf("simulation: %llu runs, %lld ms, %d failed\n", sim.runs,
+           (long long)(sim.time / WEFT_MS), bad);
+    return bad;
+}
+
 /* ---- running ----------------------------------------------------------- */
 
 struct weft_options t_options(unsigned n)
@@ -69,8 +227,9 @@ struct weft_options t_options(unsigned n)
 
 long t_run_with(struct weft_options opts, weft_fn *fn, void *arg)
 {
-    long rc = weft_run_with(&opts, fn, arg);
+    long rc;
 
+    rc = sim.count ? simulate(opts, fn, arg) : weft_run_with(&opts, fn, arg);
     t_verdict();
     return rc;
 }
@@ -85,6 +244,7 @@ weft_runtime *t_open(unsigned n)
     struct weft_options o = t_options(n);
     weft_runtime *rt = NULL;
 
+    skip_in_simulations();
     assert_int_equal(weft_runtime_open(&rt, &o), 0);
     assert_non_null(rt);
     return rt;
@@ -100,6 +260,8 @@ long t_scale(long n)
 #elif defined(T_ASAN)
     f /= 5;
 #endif
+    if (sim.count)
+        f /= 50; /* many seeds tell more than many rounds */
     f *= (double)n;
     return f < 1 ? 1 : (long)f;
 }
@@ -163,6 +325,8 @@ void t_spin(int64_t ns)
 {
     int64_t end = weft_now() + ns;
 
+    if (weft_sim_active())
+        sys_sleep(ns); /* the others have CPUs of their own */
     while (weft_now() < end)
         ;
 }
@@ -282,6 +446,7 @@ void t_fork(struct t_child *c, int (*fn)(void *arg), void *arg)
     int p[2], status;
     pid_t pid;
 
+    skip_in_simulations();
     memset(c, 0, sizeof *c);
     assert_int_equal(pipe(p), 0);
     fflush(NULL);
@@ -305,9 +470,24 @@ void t_fork(struct t_child *c, int (*fn)(void *arg), void *arg)
 
 void t_setup(void)
 {
+    const char *seeds = getenv("WEFT_TEST_SIM");
+    const char *trace = getenv("WEFT_SIM_TRACE");
     const char *filter = getenv("WEFT_TEST_FILTER");
+    unsigned long long from = 0, count = 0;
 
+    if (seeds && sscanf(seeds, "%llu %llu", &from, &count) == 2) {
+        sim.seed = from;
+        sim.count = count;
+    }
+    sim.trace = trace && *trace != '0';
     signal(SIGPIPE, SIG_IGN);
     if (filter)
         cmocka_set_test_filter(filter);
+}
+
+int t_main(const char *name, const struct CMUnitTest *tests, size_t n)
+{
+    t_setup();
+    return sim.count ? run_in_simulations(name, tests, n)
+                     : run_group(name, tests, n);
 }

@@ -15,12 +15,15 @@
 #include <stdint.h>
 /* After the four above. */
 #include <cmocka.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <weft.h>
@@ -39,7 +42,8 @@
 #define T_ASAN 1
 #endif
 #endif
-#if defined(T_TSAN) || defined(T_ASAN) || defined(W_STRESS)
+#if defined(T_TSAN) || defined(T_ASAN) || defined(W_STRESS) || \
+    defined(W_VALGRIND)
 #define T_SANITIZED 1
 #else
 #define T_SANITIZED 0
@@ -55,6 +59,21 @@
 #define T_EACH(fn)                                                             \
     T_WITH_(fn, 1, "1 worker"), T_WITH_(fn, 2, "2 workers"),                   \
         T_WITH_(fn, 4, "4 workers")
+
+/* A test that a simulation cannot run: it needs descriptors, the clock or a CPU
+ * of the real world. The fixture is the mark. */
+#define T_REAL(fn)                                                             \
+    {                                                                          \
+#fn, fn, t_real, NULL, NULL                                            \
+    }
+#define T_REAL_WITH_(fn, n, text)                                              \
+    {                                                                          \
+#fn " with " text, fn, t_real, NULL, (void *)(uintptr_t)(n)            \
+    }
+#define T_REAL_EACH(fn)                                                        \
+    T_REAL_WITH_(fn, 1, "1 worker"), T_REAL_WITH_(fn, 2, "2 workers"),         \
+        T_REAL_WITH_(fn, 4, "4 workers")
+int t_real(void **state);
 
 static inline unsigned t_workers(void **state)
 {
@@ -85,7 +104,8 @@ long t_run_with(struct weft_options opts, weft_fn *fn, void *arg);
 struct weft_options t_options(unsigned n);
 weft_runtime *t_open(unsigned n);
 
-/* n rounds, fewer under a sanitizer and as WEFT_TEST_SCALE (a factor) says. */
+/* n rounds, fewer under a sanitizer, in a simulation, and as WEFT_TEST_SCALE (a
+ * factor) says. */
 long t_scale(long n);
 
 /* Waits until *flag >= n or 10 s have passed. Task. */
@@ -94,8 +114,25 @@ bool t_wait_for(atomic_int *flag, int n);
  * until there are n of them, 10 s at most. Task. */
 int t_waiting(const char *what);
 bool t_wait_waiting(const char *what, int n);
-/* Keeps the CPU busy for ns on the clock. */
+/* Keeps the CPU busy for ns on the clock. Any thread. */
 void t_spin(int64_t ns);
+
+/* ---- the surroundings in a simulation ----------------------------------- */
+
+/* Threads and pauses of a test's are the simulation's there. A thread that is
+ * to outlive one cannot be: t_thread_create then skips the test, and so does
+ * t_fork. */
+int t_thread_create(pthread_t *t, const pthread_attr_t *a,
+                    void *(*fn)(void *arg), void *arg);
+int t_thread_join(pthread_t t, void **result);
+int t_usleep(useconds_t us);
+int t_nanosleep(const struct timespec *ts, struct timespec *left);
+int t_sched_yield(void);
+#define pthread_create t_thread_create
+#define pthread_join t_thread_join
+#define usleep t_usleep
+#define nanosleep t_nanosleep
+#define sched_yield t_sched_yield
 
 /* ---- the process ------------------------------------------------------- */
 
@@ -136,12 +173,15 @@ void t_fork(struct t_child *c, int (*fn)(void *arg), void *arg);
 
 /* ---- main --------------------------------------------------------------- */
 
-/* The tests, narrowed by WEFT_TEST_FILTER, a pattern of names. */
+/* The tests, narrowed by WEFT_TEST_FILTER, a pattern of names.
+ * WEFT_TEST_SIM="FROM COUNT": in simulations, all of them once for each of so
+ * many seeds, up to the first with which one fails; WEFT_SIM_TRACE=1 shows
+ * them at work. */
+int t_main(const char *name, const struct CMUnitTest *tests, size_t n);
 #define T_MAIN(tests)                                                          \
     int main(void)                                                             \
     {                                                                          \
-        t_setup();                                                             \
-        return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);       \
+        return t_main(__FILE__, tests, T_LEN(tests));                          \
     }
 void t_setup(void);
 
