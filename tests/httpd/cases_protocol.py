@@ -217,10 +217,12 @@ def time_outs():
                 assert 0.5 < took < 1.2 * SLOW, took
                 if s is slow:
                     assert reader.at_end()
-            for reader in idle_reader, Reader(silent):
-                assert reader.at_end()
-                took = time.monotonic() - start
-                assert 1.1 < took < 2.5 * SLOW, took
+            assert Reader(silent).at_end()  # as a head that does not begin
+            took = time.monotonic() - start
+            assert 0.5 < took < 1.2 * SLOW, took
+            assert idle_reader.at_end()
+            took = time.monotonic() - start
+            assert 1.1 < took < 2.5 * SLOW, took
             sender.join()
 
 

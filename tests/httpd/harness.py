@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 
 BINARY = os.environ.get("WEFT_HTTPD", "weft-httpd")
 SANITIZED = bool(os.environ.get("WEFT_SANITIZE"))

@@ -16,6 +16,7 @@ sys.dont_write_bytecode = True
 
 import cases_content  # noqa: E402, F401: they register themselves
 import cases_life  # noqa: E402, F401
+import cases_limits  # noqa: E402, F401
 import cases_protocol  # noqa: E402, F401
 import harness  # noqa: E402
 

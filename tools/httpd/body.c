@@ -24,6 +24,10 @@ static int refill(struct drain *d)
     if (x->pos < x->have)
         return 0;
     x->pos = x->have = d->base;
+    /* What was answered before must not wait for a slow body. */
+    hd_flush(x);
+    if (x->err)
+        return x->err;
     n = weft_read(x->s, x->in + d->base, sizeof x->in - d->base);
     if (n == -ETIMEDOUT)
         return 408;
@@ -102,7 +106,7 @@ static int chunk_size(const char *s, uint64_t *size)
 static int skip_chunks(struct drain *d)
 {
     char buf[64];
-    uint64_t size;
+    uint64_t size = 0;
     int rc;
 
     do {
@@ -131,6 +135,6 @@ int hd_body_drop(struct session *x, const struct request *r)
 
     if (r->length > d.left)
         return 413;
-    hd_deadline(x, x->srv->set.send_timeout);
+    hd_deadline(x, x->srv->set.body_timeout);
     return r->chunked ? skip_chunks(&d) : skip(&d, r->length);
 }

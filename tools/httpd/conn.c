@@ -13,7 +13,14 @@
  * sequentially consistent order: one of the two sees the other, so no
  * connection stays idle unnoticed. An idle one is woken by shutting down its
  * reading side: what the kernel already holds is still served, and then comes
- * the end. */
+ * the end.
+ *
+ * Too many. Beyond the limit that was asked for, a connection is answered with
+ * 503 as it is accepted, without a task or a look at what it sends, and closed
+ * when the client has had the time to read that. Rather than the newest it is
+ * the oldest of those that have never sent anything, if there is one: whoever
+ * only holds connections pushes out his own. What the kernel holds for a client
+ * that does not read is thrown away with the connection. */
 #include <stdio.h>
 #include <string.h>
 
@@ -23,7 +30,11 @@
 #define PAUSE (50 * WEFT_MS)
 #define LINGER (2 * WEFT_SEC)
 
-enum { LINGER_BYTES = 256 << 10, PEER_MAX = 64 };
+enum {
+    LINGER_BYTES = 256 << 10,
+    PEER_MAX = 64,
+    REFUSED_MAX = 1024, /* more are closed without a wait */
+};
 
 static void end(struct conn *c)
 {
@@ -32,7 +43,8 @@ static void end(struct conn *c)
 
     spin_lock(&srv->lock);
     list_remove(&c->link);
-    tell = srv->nconns-- == srv->set.max_conns || load_relaxed(&srv->stopping);
+    srv->nrefused -= c->refused;
+    tell = srv->nconns-- == srv->room || load_relaxed(&srv->stopping);
     spin_unlock(&srv->lock);
     /* After it is out of the list: hd_conns_wake uses its descriptor. */
     weft_close(c->s);
@@ -194,6 +206,16 @@ static void linger(struct session *x)
         n = weft_read(x->s, x->in, sizeof x->in);
 }
 
+/* Closing leaves what the client has not taken to the kernel, which would hold
+ * megabytes for minutes for one that does not want them. */
+static void give_up(struct conn *c)
+{
+    struct linger hard = {.l_onoff = 1};
+
+    (void)sys_setsockopt(weft_stream_fd(c->s), SOL_SOCKET, SO_LINGER, &hard,
+                         sizeof hard);
+}
+
 static W_NOINLINE bool attend(struct conn *c, int64_t *now)
 {
     struct server *srv = c->srv;
@@ -212,6 +234,8 @@ static W_NOINLINE bool attend(struct conn *c, int64_t *now)
     more = n > 0 && serve(&x);
     if (x.linger && !x.err)
         linger(&x);
+    if (x.err == -ETIMEDOUT)
+        give_up(c);
     (void)weft_scope_leave(&x.scope);
     if (srv->set.stats)
         add_relaxed(&srv->requests, x.requests);
@@ -222,16 +246,33 @@ static W_NOINLINE bool attend(struct conn *c, int64_t *now)
 /* ---- between requests ---- */
 
 static long wake(void *arg);
+static long see_out(void *arg);
+static void rest_refused(struct conn *c);
 
-static void rest(struct conn *c, int64_t now)
+static void rest(struct conn *c, int64_t until)
 {
-    struct server *srv = c->srv;
-
     store_seq_cst(&c->idle, true);
-    if (load_seq_cst(&srv->stopping) ||
-        weft_stream_watch(c->s, now + srv->set.idle_timeout, wake, c))
+    if (load_seq_cst(&c->srv->stopping) ||
+        weft_stream_watch(c->s, until, wake, c))
         end(c);
     /* else another worker may have it already */
+}
+
+/* Something has come for the first time. False: too late. */
+static bool begin(struct conn *c)
+{
+    struct server *srv = c->srv;
+    bool refused;
+
+    c->begun = true;
+    spin_lock(&srv->lock);
+    refused = c->refused;
+    if (!refused) {
+        list_remove(&c->link);
+        list_push_back(&srv->conns, &c->link);
+    }
+    spin_unlock(&srv->lock);
+    return !refused;
 }
 
 static long wake(void *arg)
@@ -243,17 +284,132 @@ static long wake(void *arg)
         end(c);
         return 0;
     }
+    if (!c->begun && !begin(c)) {
+        c->leave_at = weft_now() + LINGER;
+        return see_out(c);
+    }
     store_relaxed(&c->idle, false);
     if (attend(c, &now))
-        rest(c, now);
+        rest(c, now + c->srv->set.idle_timeout);
     else
         end(c);
     return 0;
 }
 
+/* ---- a connection that is not let in ---- */
+
+/* The client reads, sends what it was about to send, and closes; or its time
+ * is over. */
+static long see_out(void *arg)
+{
+    struct conn *c = arg;
+    char buf[4096];
+    ssize_t n = 0;
+
+    if (weft_stream_watch_result(c->s) == WEFT_READ)
+        n = weft_read(c->s, buf, sizeof buf);
+    if (n > 0)
+        c->dropped += (unsigned)n;
+    if (n > 0 && c->dropped < LINGER_BYTES)
+        rest_refused(c);
+    else
+        end(c);
+    return 0;
+}
+
+static void rest_refused(struct conn *c)
+{
+    if (weft_stream_watch(c->s, c->leave_at, see_out, c))
+        end(c);
+}
+
+/* The answer fits into a socket's buffer: no wait. */
+static void turn_away(struct conn *c, bool stay)
+{
+    char text[HD_BUSY];
+    size_t n = hd_busy(text);
+    int fd = weft_stream_fd(c->s);
+
+    if (c->srv->set.stats)
+        add_relaxed(&c->srv->refused, 1);
+    if (c->srv->log)
+        hd_log_line(c->srv->log, c->peer, (struct text){"-", 1}, 503, 0);
+    if (sys_send(fd, text, n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ||
+        sys_shutdown(fd, SHUT_WR) < 0 || !stay) {
+        end(c);
+        return;
+    }
+    c->leave_at = weft_now() + LINGER;
+    store_seq_cst(&c->idle, true); /* a stop need not wait for it */
+    rest_refused(c);
+}
+
+static bool is_full_locked(const struct server *srv)
+{
+    return srv->nconns - srv->nrefused >= srv->set.max_conns;
+}
+
+/* Tells the oldest that has never sent anything to go, if there is no room. It
+ * sees its answer and the end, and then does; one that does not is closed by
+ * its time-out, or now if there are too many of them. */
+static void make_room(struct server *srv)
+{
+    struct conn *c = NULL;
+    char text[HD_BUSY];
+    size_t n = 0;
+
+    spin_lock(&srv->lock);
+    if (is_full_locked(srv) && !list_empty(&srv->fresh))
+        n = HD_BUSY;
+    spin_unlock(&srv->lock);
+    if (!n)
+        return;
+    n = hd_busy(text);
+    spin_lock(&srv->lock);
+    if (!list_empty(&srv->fresh)) {
+        bool hurry = srv->nrefused >= REFUSED_MAX;
+        int fd;
+
+        c = container_of(srv->fresh.next, struct conn, link);
+        list_remove(&c->link);
+        list_push_back(&srv->conns, &c->link);
+        c->refused = true;
+        srv->nrefused++;
+        /* Before the lock is let go: then it may end. */
+        fd = weft_stream_fd(c->s);
+        (void)sys_send(fd, text, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)sys_shutdown(fd, hurry ? SHUT_RDWR : SHUT_WR);
+    }
+    spin_unlock(&srv->lock);
+    if (c && srv->set.stats)
+        add_relaxed(&srv->refused, 1);
+}
+
+/* Joins the others; whether it is one too many. */
+static bool join(struct conn *c, bool *stay)
+{
+    struct server *srv = c->srv;
+
+    bool refused;
+
+    make_room(srv);
+    spin_lock(&srv->lock);
+    refused = is_full_locked(srv);
+    c->refused = refused;
+    *stay = srv->nrefused < REFUSED_MAX;
+    list_push_back(refused ? &srv->conns : &srv->fresh, &c->link);
+    srv->nconns++;
+    srv->nrefused += refused;
+    spin_unlock(&srv->lock);
+    return refused;
+}
+
+/* ---- accepting ---- */
+
 static void start(struct server *srv, weft_stream *s)
 {
     struct conn *c = sys_malloc(sizeof *c + (srv->log ? PEER_MAX : 1));
+    bool stay;
 
     if (!c) {
         weft_close(s);
@@ -274,14 +430,11 @@ static void start(struct server *srv, weft_stream *s)
     }
     if (srv->set.stats)
         add_relaxed(&srv->accepted, 1);
-    spin_lock(&srv->lock);
-    list_push_back(&srv->conns, &c->link);
-    srv->nconns++;
-    spin_unlock(&srv->lock);
-    rest(c, weft_now());
+    if (join(c, &stay))
+        turn_away(c, stay);
+    else
+        rest(c, weft_now() + srv->set.head_timeout);
 }
-
-/* ---- accepting ---- */
 
 static unsigned count(struct server *srv)
 {
@@ -332,7 +485,7 @@ long hd_accept_task(void *arg)
     int rc;
 
     for (;;) {
-        rc = wait_for(srv, srv->set.max_conns - 1);
+        rc = wait_for(srv, srv->room - 1);
         if (rc < 0)
             return 0;
         rc = weft_accept(srv->listener, &s);
@@ -348,15 +501,21 @@ long hd_accept_task(void *arg)
     }
 }
 
-void hd_conns_wake(struct server *srv)
+static void wake_locked(struct list *conns)
 {
-    spin_lock(&srv->lock);
-    list_each(pos, &srv->conns) {
+    list_each(pos, conns) {
         struct conn *c = container_of(pos, struct conn, link);
 
         if (load_seq_cst(&c->idle))
             (void)sys_shutdown(weft_stream_fd(c->s), SHUT_RD);
     }
+}
+
+void hd_conns_wake(struct server *srv)
+{
+    spin_lock(&srv->lock);
+    wake_locked(&srv->fresh);
+    wake_locked(&srv->conns);
     spin_unlock(&srv->lock);
 }
 

@@ -45,13 +45,15 @@ struct settings {
     bool stats;
     bool no_openat2;
     unsigned max_headers;
-    unsigned max_conns; /* 0: by the limit of descriptors */
+    unsigned max_conns;  /* 0: by the limit of descriptors */
+    unsigned max_work;   /* requests at a time that need work */
     unsigned cache_files;
     size_t cache_bytes;
     size_t max_head;
     uint64_t max_body;
     uint64_t gzip_max;
     int64_t head_timeout;
+    int64_t body_timeout;
     int64_t idle_timeout;
     int64_t send_timeout;
     int64_t grace;
@@ -66,15 +68,22 @@ struct server {
     int signals;
 
     _Atomic bool stopping; /* set once; pairs with conn.state */
-    struct spin lock;      /* guards conns and nconns */
-    struct list conns;
-    unsigned nconns;
-    weft_event changed; /* nconns fell */
+    struct spin lock;      /* guards conns and the counts of them */
+    struct list fresh;   /* connections that have never sent anything */
+    struct list conns;   /* the others */
+    unsigned nconns;     /* refused ones included */
+    unsigned nrefused;   /* of these, answered with 503 and on their way out
+                          */
+    unsigned room;       /* nconns at which no more are accepted, constant */
+    weft_event changed;  /* nconns fell */
+    _Atomic unsigned working; /* at most max_work */
 
     /* Relaxed counters, kept only with --stats. */
     _Alignas(W_ISOLATED) _Atomic uint64_t accepted;
     _Atomic uint64_t requests;
     _Atomic uint64_t gzipped;
+    _Atomic uint64_t refused; /* connections answered with 503 */
+    _Atomic uint64_t shed;    /* requests answered with 503 for want of a turn */
 };
 
 #define HD_NAME "weft-httpd"

@@ -51,10 +51,10 @@ static int announce(const struct server *srv)
 {
     const char *address = srv->set.listen;
     const char *colon = strrchr(address, ':');
-    int rc = 0, port = weft_listener_port(srv->listener);
+    int port = weft_listener_port(srv->listener);
 
     if (srv->set.port_file) {
-        rc = write_port_file(srv->set.port_file, port);
+        int rc = write_port_file(srv->set.port_file, port);
         if (rc < 0)
             return complain(rc, "%s", srv->set.port_file);
     }
@@ -167,14 +167,19 @@ static int catch_signals(void)
 }
 
 /* As many descriptors as the system allows; a part is kept back for files and
- * for the runtime, so that connections cannot use up those. */
-static void limit_connections(struct settings *set)
+ * for the runtime, so that connections cannot use up those. Beyond a limit that
+ * was asked for, what room there is serves to refuse. */
+static void limit_connections(struct server *srv)
 {
+    struct settings *set = &srv->set;
     struct rlimit lim;
     rlim_t n;
 
-    if (getrlimit(RLIMIT_NOFILE, &lim))
+    if (getrlimit(RLIMIT_NOFILE, &lim)) {
+        set->max_conns = set->max_conns ? set->max_conns : 1024;
+        srv->room = set->max_conns;
         return;
+    }
     if (lim.rlim_cur < lim.rlim_max) {
         lim.rlim_cur = lim.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &lim);
@@ -185,6 +190,7 @@ static void limit_connections(struct settings *set)
     n = n > 64 + 8 ? n - 64 : 8;
     if (!set->max_conns || set->max_conns > n)
         set->max_conns = (unsigned)n;
+    srv->room = (unsigned)n;
 }
 
 static int open_root(struct server *srv)
@@ -213,8 +219,9 @@ static int open_server(struct server *srv)
 
     if (rc < 0)
         return rc;
+    list_init(&srv->fresh);
     list_init(&srv->conns);
-    limit_connections(&srv->set);
+    limit_connections(srv);
     srv->signals = catch_signals();
     if (srv->signals < 0)
         return complain(srv->signals, "signalfd");

@@ -16,6 +16,11 @@
 /* As much as must get through within one send time-out. */
 #define SEND_CHUNK ((size_t)256 << 10)
 
+/* What the kernel may hold of a long body beside what is under way. Else it
+ * takes megabytes for each client that does not read, out of a memory that all
+ * connections of the machine share. */
+#define UNSENT_MAX (128 << 10)
+
 void hd_deadline(struct session *x, int64_t ns)
 {
     x->date[0] = '\0'; /* time has passed */
@@ -47,6 +52,16 @@ void hd_flush(struct session *x)
         note(x, weft_write(x->s, x->out, n));
 }
 
+/* Not for unix sockets, which refuse it harmlessly. */
+static void expect_long_body(struct session *x, uint64_t n)
+{
+    int most = UNSENT_MAX;
+
+    if (n > SEND_CHUNK)
+        (void)sys_setsockopt(weft_stream_fd(x->s), IPPROTO_TCP,
+                             TCP_NOTSENT_LOWAT, &most, sizeof most);
+}
+
 static void send_beside(struct session *x, const char *p, size_t n)
 {
     struct iovec v[2] = {
@@ -55,6 +70,7 @@ static void send_beside(struct session *x, const char *p, size_t n)
     };
     int first = !x->out_n;
 
+    expect_long_body(x, n);
     x->out_n = 0;
     hd_deadline(x, x->srv->set.send_timeout);
     note(x, weft_writev(x->s, v + first, 2 - first));
@@ -115,6 +131,7 @@ void hd_put_file(struct session *x, int fd, off_t off, uint64_t n)
 {
     if (x->err)
         return;
+    expect_long_body(x, n);
     set_cork(x, 1);
     hd_flush(x);
     while (n && !x->err) {
@@ -203,6 +220,19 @@ void hd_start(struct session *x, const struct request *r, int status)
     else
         p = mempcpy(p, "\r\n", 2);
     hd_put(x, head, (size_t)(p - head));
+}
+
+size_t hd_busy(char out[HD_BUSY])
+{
+    char date[HD_DATE + 1] = {0};
+
+    hd_date_now(date);
+    return (size_t)snprintf(out, HD_BUSY,
+                            "HTTP/1.1 503 Service Unavailable\r\n"
+                            "Server: " HD_NAME "\r\nDate: %s\r\n"
+                            "Connection: close\r\n" HD_RETRY
+                            "Content-Length: 0\r\n\r\n",
+                            date);
 }
 
 void hd_error(struct session *x, const struct request *r, int status,

@@ -50,7 +50,34 @@ static void fail(struct session *x, const struct request *r, long rc)
     }
     if (rc == -ETIMEDOUT)
         hd_deadline_renew(x, x->srv->set.send_timeout);
-    hd_error(x, r, status, status == 503 ? "Retry-After: 1\r\n" : "");
+    hd_error(x, r, status, status == 503 ? HD_RETRY : "");
+}
+
+/* What has to be worked out, by threads that others wait for too, and is then
+ * held in memory until the client has it, takes one of a bounded number of
+ * turns: neither the queue nor the memory grows with the number of clients. A
+ * file that is merely sent needs none, so that slow readers of files keep
+ * nobody from anything. False: x was answered with 503. */
+static bool take_turn(struct session *x, const struct request *r)
+{
+    struct server *srv = x->srv;
+
+    if (add_relaxed(&srv->working, 1) < srv->set.max_work)
+        return true;
+    (void)sub_relaxed(&srv->working, 1);
+    if (srv->set.stats)
+        add_relaxed(&srv->shed, 1);
+    x->close = true;
+    /* What the client has sent behind it would make the kernel take back the
+     * answer. */
+    x->linger = x->pos < x->have;
+    hd_error(x, r, 503, HD_RETRY);
+    return false;
+}
+
+static void end_turn(struct session *x)
+{
+    (void)sub_relaxed(&x->srv->working, 1);
 }
 
 /* Whether the entity tag is in the list, compared weakly. */
@@ -115,11 +142,14 @@ static void send_gzip(struct session *x, const struct request *r,
     int rc;
 
     if (r->method == HD_GET) {
+        if (!take_turn(x, r))
+            return;
         /* What was answered before must not wait for this. */
         hd_flush(x);
         hd_deadline(x, set->send_timeout);
         rc = hd_gzip(f, set->gzip, set->inline_gzip, &out, &n);
         if (rc < 0) {
+            end_turn(x);
             fail(x, r, rc);
             return;
         }
@@ -138,6 +168,8 @@ static void send_gzip(struct session *x, const struct request *r,
         hd_put(x, out, n);
     x->sent = n;
     sys_free(out);
+    if (r->method == HD_GET)
+        end_turn(x);
 }
 
 static void send_whole(struct session *x, const struct request *r,
@@ -224,10 +256,13 @@ static void send_listing(struct session *x, const struct request *r,
     size_t n = 0;
     int rc;
 
+    if (!take_turn(x, r))
+        return;
     hd_flush(x);
     hd_deadline(x, x->srv->set.send_timeout);
     rc = hd_listing(x->srv, path, &page, &n);
     if (rc < 0) {
+        end_turn(x);
         fail(x, r, rc);
         return;
     }
@@ -241,6 +276,7 @@ static void send_listing(struct session *x, const struct request *r,
         x->sent = n;
     }
     sys_free(page);
+    end_turn(x);
 }
 
 /* The path and query of a target in origin form or absolute form. */

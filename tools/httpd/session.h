@@ -21,8 +21,15 @@ struct conn {
     struct server *srv;
     weft_stream *s;
     _Atomic bool idle; /* nothing of a request has come; see hd_conns_wake */
+    bool begun;        /* something has come; the connection's task */
+    bool refused;      /* L, constant once begun */
+    unsigned dropped;  /* bytes that came after it was refused */
+    int64_t leave_at;  /* when a refused one is closed, come what may */
     char peer[];       /* for the log, else nothing */
 };
+
+/* Of every 503. */
+#define HD_RETRY "Retry-After: 1\r\n"
 
 enum method { HD_GET, HD_HEAD, HD_KNOWN, HD_UNKNOWN };
 
@@ -91,6 +98,11 @@ void hd_error(struct session *x, const struct request *r, int status,
               const char *field);
 
 const char *hd_reason(int status);
+
+/* Writes a whole response with status 503 for who is not let in; returns its
+ * length. */
+enum { HD_BUSY = 512 };
+size_t hd_busy(char out[HD_BUSY]);
 
 /* ---- head.c ---- */
 

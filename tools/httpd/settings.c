@@ -31,11 +31,20 @@ static const char usage[] =
     "  --max-head BYTES       of a request's head, at most 16K (8K)\n"
     "  --max-headers N        fields in a head, at most 128 (64)\n"
     "  --max-body BYTES       of a request's body, which is dropped (1M)\n"
-    "  --max-connections N    (by the limit of open files)\n"
-    "  --header-timeout TIME  for a whole head, from its first bytes (10)\n"
+    "  --max-connections N    more are answered with 503, first those that have "
+    "never\n"
+    "                         sent anything (by the limit of open files: more\n"
+    "                         wait)\n"
+    "  --max-work N           compressions and listings at a time, until they "
+    "are\n"
+    "                         sent; more are answered with 503 (128)\n"
+    "  --header-timeout TIME  for a connection's first byte, and for a whole "
+    "head\n"
+    "                         from its first bytes (10)\n"
+    "  --body-timeout TIME    for a request's body (60)\n"
     "  --idle-timeout TIME    between requests (60)\n"
-    "  --send-timeout TIME    for each 256 KiB of a response, for a request's\n"
-    "                         body, and for a turn on the executor (60)\n"
+    "  --send-timeout TIME    for each 256 KiB of a response, and for a turn on\n"
+    "                         the executor (60)\n"
     "  --grace TIME           that a stop gives open requests (30)\n"
     "  --cache-files N        files in the open-file cache (4096)\n"
     "  --cache-bytes BYTES    contents of small files in it (64M)\n"
@@ -116,7 +125,9 @@ enum {
     MAX_HEADERS,
     MAX_BODY,
     MAX_CONNS,
+    MAX_WORK,
     HEAD_TIME,
+    BODY_TIME,
     IDLE_TIME,
     SEND_TIME,
     GRACE,
@@ -142,7 +153,9 @@ static const struct option options[] = {
     {"max-headers", 1, NULL, MAX_HEADERS},
     {"max-body", 1, NULL, MAX_BODY},
     {"max-connections", 1, NULL, MAX_CONNS},
+    {"max-work", 1, NULL, MAX_WORK},
     {"header-timeout", 1, NULL, HEAD_TIME},
+    {"body-timeout", 1, NULL, BODY_TIME},
     {"idle-timeout", 1, NULL, IDLE_TIME},
     {"send-timeout", 1, NULL, SEND_TIME},
     {"grace", 1, NULL, GRACE},
@@ -172,6 +185,12 @@ static bool take_limit(struct settings *set, int option, const char *name,
         break;
     case MAX_CONNS:
         set->max_conns = count(name, arg, 1, 1 << 30);
+        break;
+    case MAX_WORK:
+        set->max_work = count(name, arg, 1, 1 << 30);
+        break;
+    case BODY_TIME:
+        set->body_timeout = duration(name, arg);
         break;
     case HEAD_TIME:
         set->head_timeout = duration(name, arg);
@@ -270,7 +289,9 @@ void hd_settings(struct settings *set, int argc, char **argv)
         .max_body = 1 << 20,
         .cache_files = 4096,
         .cache_bytes = 64 << 20,
+        .max_work = 128,
         .head_timeout = 10 * WEFT_SEC,
+        .body_timeout = 60 * WEFT_SEC,
         .idle_timeout = 60 * WEFT_SEC,
         .send_timeout = 60 * WEFT_SEC,
         .grace = 30 * WEFT_SEC,

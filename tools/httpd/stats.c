@@ -42,7 +42,8 @@ static int print(char *out, size_t size, struct server *srv)
     return snprintf(
         out, size,
         "{\"connections\":%u,\"accepted\":%llu,\"requests\":%llu,"
-        "\"gzipped\":%llu,\"threads\":%lu,\"rss_kb\":%lu,"
+        "\"gzipped\":%llu,\"refused\":%llu,\"shed\":%llu,\"working\":%u,"
+        "\"threads\":%lu,\"rss_kb\":%lu,"
         "\"cpu_user_us\":%llu,\"cpu_system_us\":%llu,"
         "\"workers\":%u,\"executor_threads\":%u,\"blocking_threads\":%u,"
         "\"tasks_spawned\":%llu,\"tasks_ended\":%llu,\"switches\":%llu,"
@@ -51,7 +52,9 @@ static int print(char *out, size_t size, struct server *srv)
         "\"executor_jobs\":%llu,\"blocking_jobs\":%llu,\"stacks\":%llu,"
         "\"stacks_used\":%llu}\n",
         conns, U(load_relaxed(&srv->accepted)), U(load_relaxed(&srv->requests)),
-        U(load_relaxed(&srv->gzipped)), proc_status(status, "Threads:"),
+        U(load_relaxed(&srv->gzipped)), U(load_relaxed(&srv->refused)),
+        U(load_relaxed(&srv->shed)), load_relaxed(&srv->working),
+        proc_status(status, "Threads:"),
         proc_status(status, "VmRSS:"),
         U(ru.ru_utime.tv_sec) * 1000000 + U(ru.ru_utime.tv_usec),
         U(ru.ru_stime.tv_sec) * 1000000 + U(ru.ru_stime.tv_usec), s.workers,
