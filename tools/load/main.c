@@ -318,10 +318,12 @@ int main(int argc, char **argv)
     int rc = parse(&o, argc, argv);
     long status;
 
-    if (rc)
-        return rc - 1;
     if (!r)
         return 1;
+    if (rc) {
+        free(r);
+        return rc - 1;
+    }
     if (o.requests && o.connections > o.requests)
         o.connections = o.requests;
     raise_fd_limit();
