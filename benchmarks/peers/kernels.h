@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* What every C and C++ program of the comparison does sequentially: the same
- * source, so that a row compares schedulers. Rust links it, too (kernels.c). */
+ * source, so that a row compares schedulers. The loops that a compiler can make
+ * more or less of are in kernels.c, one object by one compiler, which Rust
+ * links, too. */
 #ifndef PEERS_KERNELS_H
 #define PEERS_KERNELS_H
 
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define KERNEL static inline __attribute__((unused))
-/* Not inlined: what a compiler makes of a loop would depend on its caller, and
- * the row would compare that. */
-#define KERNEL_LOOP static __attribute__((unused, noinline))
 
 #define GOLDEN 0x9e3779b97f4a7c15u
 #define SORT_GRAIN 2048
@@ -23,6 +23,18 @@ KERNEL uint64_t mix(uint64_t z)
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;
     return z ^ z >> 31;
+}
+
+/* ---- data ---------------------------------------------------------------- */
+
+KERNEL void *peer_alloc(uint64_t n, size_t size)
+{
+    void *p = aligned_alloc(4096, (n * size + 4095) / 4096 * 4096);
+
+    if (!p)
+        abort();
+    memset(p, 0, n * size);
+    return p;
 }
 
 /* ---- nqueens: may a queen stand in column c of row n? -------------------- */
@@ -81,61 +93,24 @@ KERNEL uint64_t sort_answer(const uint32_t *a, size_t n)
     return sum;
 }
 
-/* Quicksort of three medians, ended by insertion. */
-KERNEL_LOOP void sort_small(uint32_t *a, size_t n)
-{
-    while (n > 24) {
-        uint32_t x = a[0], y = a[n / 2], z = a[n - 1], t;
-        uint32_t pivot = x < y ? (y < z ? y : x < z ? z : x)
-                               : (x < z ? x : y < z ? z : y);
-        size_t i = 0, j = n - 1;
-
-        for (;; i++, j--) {
-            while (a[i] < pivot)
-                i++;
-            while (a[j] > pivot)
-                j--;
-            if (i >= j)
-                break;
-            t = a[i];
-            a[i] = a[j];
-            a[j] = t;
-        }
-        j++;
-        if (j < n - j) {
-            sort_small(a, j);
-            a += j;
-            n -= j;
-        } else {
-            sort_small(a + j, n - j);
-            n = j;
-        }
-    }
-    for (size_t i = 1; i < n; i++) {
-        uint32_t x = a[i];
-        size_t j = i;
-
-        for (; j && a[j - 1] > x; j--)
-            a[j] = a[j - 1];
-        a[j] = x;
-    }
+#ifdef __cplusplus
+extern "C" {
+#endif
+/* Sorts up to SORT_GRAIN items. */
+void sort_small(uint32_t *a, size_t n);
+void merge_small(const uint32_t *a, size_t n, const uint32_t *b, size_t m,
+                 uint32_t *out);
+/* c += a * b for blocks of MATMUL_GRAIN squared in matrices of n columns. */
+void matmul_block(const double *a, const double *b, double *c, size_t n);
+/* Row i, no border, of v from u. */
+void heat_row(const double *u, double *v, size_t n, size_t i);
+/* Items of a loop. Inlined, some compilers would do two of them at a time. */
+uint64_t loop_even(uint64_t i);
+/* The dear ones stand together: an even split by number is uneven work. */
+uint64_t loop_skewed(uint64_t i, uint64_t n);
+#ifdef __cplusplus
 }
-
-KERNEL_LOOP void merge_small(const uint32_t *a, size_t n, const uint32_t *b,
-                        size_t m, uint32_t *out)
-{
-    while (n && m) {
-        if (*b < *a) {
-            *out++ = *b++;
-            m--;
-        } else {
-            *out++ = *a++;
-            n--;
-        }
-    }
-    memcpy(out, a, n * sizeof *a);
-    memcpy(out + n, b, m * sizeof *b);
-}
+#endif
 
 /* How many of a[0..n) are less than x. */
 KERNEL size_t lower_bound(const uint32_t *a, size_t n, uint32_t x)
@@ -164,22 +139,6 @@ KERNEL void matmul_fill(double *a, double *b, size_t n)
         }
 }
 
-/* c += a * b for blocks of MATMUL_GRAIN squared in matrices of n columns. */
-KERNEL_LOOP void matmul_block(const double *restrict_a, const double *restrict_b,
-                         double *restrict_c, size_t n)
-{
-    const double *__restrict__ a = restrict_a, *__restrict__ b = restrict_b;
-    double *__restrict__ c = restrict_c;
-
-    for (size_t i = 0; i < MATMUL_GRAIN; i++)
-        for (size_t k = 0; k < MATMUL_GRAIN; k++) {
-            double x = a[i * n + k];
-
-            for (size_t j = 0; j < MATMUL_GRAIN; j++)
-                c[i * n + j] += x * b[k * n + j];
-        }
-}
-
 KERNEL int64_t matmul_answer(const double *c, size_t n)
 {
     int64_t sum = 0;
@@ -197,16 +156,6 @@ KERNEL void heat_fill(double *u, double *v, size_t n)
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < n; j++)
             u[i * n + j] = v[i * n + j] = (double)((i * j) % 16);
-}
-
-/* Row i, no border, of v from u. */
-KERNEL_LOOP void heat_row(const double *u, double *v, size_t n, size_t i)
-{
-    const double *__restrict__ r = u + i * n;
-    double *__restrict__ w = v + i * n;
-
-    for (size_t j = 1; j + 1 < n; j++)
-        w[j] = 0.25 * (((r[j - n] + r[j + n]) + r[j - 1]) + r[j + 1]);
 }
 
 KERNEL int64_t heat_answer(const double *u, size_t n)
@@ -230,17 +179,6 @@ KERNEL uint64_t spin(uint64_t i, int rounds)
         x ^= x << 17;
     }
     return x;
-}
-
-KERNEL uint64_t loop_even(uint64_t i)
-{
-    return spin(i, 500);
-}
-
-/* The dear ones stand together: an even split by number is uneven work. */
-KERNEL uint64_t loop_skewed(uint64_t i, uint64_t n)
-{
-    return spin(i, i < n / 8 ? 4000 : 100);
 }
 
 KERNEL uint64_t loop_fine(uint64_t i)

@@ -21,16 +21,6 @@ static double *peer_grid[3];
 /* What a row says in its third column; < 0: nothing. */
 static long peer_bytes = -1;
 
-KERNEL void *peer_alloc(uint64_t n, size_t size)
-{
-    void *p = aligned_alloc(4096, (n * size + 4095) / 4096 * 4096);
-
-    if (!p)
-        abort();
-    memset(p, 0, n * size);
-    return p;
-}
-
 KERNEL void peer_prepare(const char *row, uint64_t n)
 {
     if (!strcmp(row, "cilksort")) {

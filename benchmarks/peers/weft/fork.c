@@ -17,6 +17,14 @@ static long stop(struct run *r, uint64_t answer)
     return 0;
 }
 
+/* Made once, as the size stays: the later runs find its pages. */
+static void *keep(void **data, size_t n, size_t size)
+{
+    if (!*data)
+        *data = peer_alloc(n, size);
+    return *data;
+}
+
 /* ---- trees ---------------------------------------------------------------- */
 
 WEFT_TASK(long, fib, long, n)
@@ -71,7 +79,7 @@ struct board {
     char at[16];
 };
 
-WEFT_TASK(long, queens, const char *, above, int, row, int, n)
+WEFT_TASK(long, queens, const struct board *, above, int, row, int, n)
 {
     WEFT_CHILD(queens) c[16];
     struct board b[16];
@@ -81,10 +89,10 @@ WEFT_TASK(long, queens, const char *, above, int, row, int, n)
     if (row == n)
         return 1;
     for (int i = 0; i < n; i++)
-        if (queen_safe(above, row, i)) {
-            memcpy(b[m].at, above, (size_t)row);
+        if (queen_safe(above->at, row, i)) {
+            b[m] = *above;
             b[m].at[row] = (char)i;
-            WEFT_FORK(queens, &c[m], b[m].at, row + 1, n);
+            WEFT_FORK(queens, &c[m], &b[m], row + 1, n);
             m++;
         }
     while (m > 0)
@@ -94,12 +102,13 @@ WEFT_TASK(long, queens, const char *, above, int, row, int, n)
 
 static long run_queens(void *arg)
 {
+    const struct board empty = {{0}};
     struct run *r = arg;
     long n;
 
-    CHECK(r->size <= 16);
+    CHECK(r->size <= (long)sizeof empty.at);
     start(r);
-    CHECK(WEFT_RUN(queens, &n, NULL, 0, (int)r->size) == 0);
+    CHECK(WEFT_RUN(queens, &n, &empty, 0, (int)r->size) == 0);
     return stop(r, (uint64_t)n);
 }
 
@@ -178,7 +187,7 @@ WEFT_TASK_VOID(merge, const uint32_t *, a, size_t, n, const uint32_t *, b,
     WEFT_CHILD(merge) left;
     size_t i, j;
 
-    if (n + m <= SORT_GRAIN) {
+    if (n + m < SORT_GRAIN) {
         merge_small(a, n, b, m, out);
         return;
     }
@@ -199,7 +208,7 @@ WEFT_TASK_VOID(sort, uint32_t *, a, uint32_t *, other, size_t, n, int, away)
     WEFT_CHILD(sort) left;
     size_t half = n / 2;
 
-    if (n <= SORT_GRAIN) {
+    if (n < SORT_GRAIN) {
         sort_small(a, n);
         if (away)
             memcpy(other, a, n * sizeof *a);
@@ -216,18 +225,16 @@ WEFT_TASK_VOID(sort, uint32_t *, a, uint32_t *, other, size_t, n, int, away)
 
 static long run_sort(void *arg)
 {
+    static void *keys, *other;
     struct run *r = arg;
     size_t n = (size_t)r->size;
-    uint32_t *a = malloc(2 * n * sizeof *a);
+    uint32_t *a = keep(&keys, n, sizeof *a), *b = keep(&other, n, sizeof *b);
 
-    CHECK(a);
-    memset(a + n, 0, n * sizeof *a);
     sort_fill(a, n);
     start(r);
-    CHECK(WEFT_RUN(sort, a, a + n, n, 0) == 0);
+    CHECK(WEFT_RUN(sort, a, b, n, 0) == 0);
     (void)stop(r, 0);
     r->answer = sort_answer(a, n);
-    free(a);
     return 0;
 }
 
@@ -255,18 +262,19 @@ WEFT_TASK_VOID(matmul, const double *, a, const double *, b, double *, c, size_t
 
 static long run_matmul(void *arg)
 {
+    static void *data[3];
     struct run *r = arg;
     size_t n = (size_t)r->size;
-    double *a = calloc(3 * n * n, sizeof *a), *b = a + n * n, *c = b + n * n;
+    double *a = keep(&data[0], n * n, sizeof *a);
+    double *b = keep(&data[1], n * n, sizeof *b);
+    double *c = keep(&data[2], n * n, sizeof *c);
 
-    CHECK(a);
     matmul_fill(a, b, n);
     memset(c, 0, n * n * sizeof *c);
     start(r);
     CHECK(WEFT_RUN(matmul, a, b, c, n, n) == 0);
     (void)stop(r, 0);
     r->answer = (uint64_t)matmul_answer(c, n);
-    free(a);
     return 0;
 }
 
@@ -302,18 +310,17 @@ static long all_steps(void *arg)
 
 static long run_heat(void *arg)
 {
+    static void *data[2];
     struct run *r = arg;
     size_t n = (size_t)r->size;
-    double *u = calloc(2 * n * n, sizeof *u);
-    struct grid g = {n, u, u + n * n};
+    struct grid g = {n, keep(&data[0], n * n, sizeof(double)),
+                     keep(&data[1], n * n, sizeof(double))};
 
-    CHECK(u);
     heat_fill(g.from, g.to, n);
     start(r);
     CHECK(weft_compute(all_steps, &g) == 0);
     (void)stop(r, 0);
     r->answer = (uint64_t)heat_answer(g.from, n);
-    free(u);
     return 0;
 }
 

@@ -25,8 +25,8 @@ static long serve(void *arg)
     do_once(q, &r);
     for (long i = 0; i < q->runs; i++) {
         do_once(q, &r);
-        printf("%lld %llu", (long long)(r.stop - r.start),
-               (unsigned long long)r.answer);
+        printf("%lld %lld", (long long)(r.stop - r.start),
+               (long long)r.answer); /* matmul's may be negative */
         if (r.bytes > 0)
             printf(" %.0f", r.bytes);
         printf("\n");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // C += A * B by quadrants, in place.
-use crate::{kernels::peer_matmul_block, Record};
+use crate::{kernels::matmul_block, Record};
 use rayon::join;
 
 const GRAIN: usize = 64;
@@ -38,7 +38,7 @@ impl Block {
 
 unsafe fn multiply(block: &Block, size: usize) {
     if size <= GRAIN {
-        return peer_matmul_block(block.a, block.b, block.c, block.n);
+        return matmul_block(block.a, block.b, block.c, block.n);
     }
     let half = size / 2;
 

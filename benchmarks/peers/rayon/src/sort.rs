@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Merge sort with a parallel merge.
-use crate::{forks::mix, kernels::peer_merge_small, Record};
+use crate::{forks::mix, kernels::{merge_small, sort_small}, Record};
 use rayon::join;
 
 const GRAIN: usize = 2048;
@@ -10,7 +10,8 @@ fn sort(a: &mut [u32], other: &mut [u32], there: bool) {
     let n = a.len();
 
     if n < GRAIN {
-        a.sort_unstable();
+        // SAFETY: it writes those n items.
+        unsafe { sort_small(a.as_mut_ptr(), n) };
         if there {
             other.copy_from_slice(a);
         }
@@ -31,7 +32,7 @@ fn merge(a: &[u32], b: &[u32], out: &mut [u32]) {
     if a.len() + b.len() < GRAIN {
         // SAFETY: out, a slice of its own, has the items of both.
         unsafe {
-            peer_merge_small(
+            merge_small(
                 a.as_ptr(),
                 a.len(),
                 b.as_ptr(),
