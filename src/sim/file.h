@@ -30,8 +30,8 @@ void w_sim_file_edge(struct sim *s, struct sim_file *f);
 int w_sim_files_close(struct sim *s);
 
 int w_sim_op_epoll_create(void);
-int w_sim_op_epoll_ctl(int ep, int op, int fd, struct epoll_event *e);
-int w_sim_op_epoll_wait(int ep, struct epoll_event *e, int n, int64_t timeout);
+int w_sim_op_epoll_ctl(int ep, int op, int fd, struct epoll_event *event);
+int w_sim_op_epoll_wait(int ep, struct epoll_event *out, int n, int64_t timeout);
 int w_sim_op_eventfd(void);
 int w_sim_op_close(int fd);
 int w_sim_op_fstat(int fd, struct stat *st);

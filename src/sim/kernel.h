@@ -127,9 +127,9 @@ void w_sim_op_yield(void);
 void w_sim_op_sleep(int64_t ns);
 int w_sim_op_futex_wait(void *word, uint32_t seen, int64_t ns);
 void w_sim_op_futex_wake(void *word, int n);
-int w_sim_op_thread_create(pthread_t *t, const pthread_attr_t *a,
-                         void *(*fn)(void *), void *arg);
-void w_sim_op_thread_join(pthread_t t);
+int w_sim_op_thread_create(pthread_t *out, const pthread_attr_t *a,
+                           void *(*fn)(void *), void *arg);
+void w_sim_op_thread_join(pthread_t id);
 void w_sim_op_thread_name(const char *name);
 bool w_sim_op_thread_stack(void **limit, size_t *bytes);
 

@@ -474,7 +474,9 @@ int w_sim_op_getsockopt(int fd, int level, int name, void *v, socklen_t *n)
     } else if (level == SOL_SOCKET && name == SO_TYPE) {
         value = x->type;
     }
-    memcpy(v, &value, *n < sizeof value ? *n : sizeof value);
+    if (*n > sizeof value)
+        *n = sizeof value;
+    memcpy(v, &value, *n);
     return 0;
 }
 

@@ -252,13 +252,12 @@ ssize_t w_sim_stream_receive(struct sim *s, struct sim_socket *x,
 void w_sim_stream_close(struct sim *s, struct sim_socket *x)
 {
     struct sim_socket *peer = x->peer;
+    bool breaks = x->arrived || x->linger0; /* what nobody will read */
 
     if (!peer)
         return;
     peer->peer = NULL;
-    if (x->arrived || x->linger0 || x->broken) /* the broken have no end */
-        break_later(s, peer);
-    else if (!x->fin_sent && !push(s, peer, NULL, 0, 0))
+    if (breaks || (!x->fin_sent && !push(s, peer, NULL, 0, 0)))
         break_later(s, peer);
     if (peer->starved) { /* it may go on, into the void */
         peer->starved = false;
