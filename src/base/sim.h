@@ -54,7 +54,7 @@ struct sim_ops {
 };
 
 extern _Atomic uint32_t w_sims; /* that run in the process */
-extern const struct sim_ops *w_sim_ops;
+extern const struct sim_ops *w_sim_ops; /* set before the first of them */
 
 /* Every simulation begins with it. */
 struct sim_seed {

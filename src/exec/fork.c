@@ -19,7 +19,7 @@
 
 /* Records are smaller than the frames that fork them, as a rule: a thread's
  * stack ends before its room for them. But one frame may fork a million. */
-#define RECORDS 16              /* times a thread's stack, ... */
+#define RECORDS ((size_t)16) /* times a thread's stack, ... */
 #define STACK ((size_t)8 << 20) /* ... which is this if nobody chose */
 #define RECORDS_GUARD ((size_t)65536)
 #define BATCH 4            /* children that one request gets, at most */

@@ -88,11 +88,14 @@ static void settle(struct registration *r)
     }
 }
 
+/* Out of one list it may have been taken already. */
 static void drop(struct registration *r)
 {
     settle(r);
-    list_remove(&r->of_file);
-    list_remove(&r->of_epoll);
+    if (list_linked(&r->of_file))
+        list_remove(&r->of_file);
+    if (list_linked(&r->of_epoll))
+        list_remove(&r->of_epoll);
     sys_free(r);
 }
 
@@ -111,11 +114,11 @@ static uint32_t never_ready(struct sim *s, struct sim_file *f)
 static void close_epoll(struct sim *s, struct sim_file *f)
 {
     struct epoll_file *e = container_of(f, struct epoll_file, file);
+    struct list *n;
 
     (void)s;
-    while (!list_empty(&e->registrations))
-        drop(container_of(e->registrations.next, struct registration,
-                          of_epoll));
+    while ((n = list_pop_front(&e->registrations)))
+        drop(container_of(n, struct registration, of_epoll));
     sys_free(e);
 }
 
@@ -200,6 +203,16 @@ int w_sim_op_epoll_ctl(int ep, int op, int fd, struct epoll_event *event)
     return rc;
 }
 
+static struct registration *nth_pending(struct epoll_file *e, uint64_t nth)
+{
+    struct list *first = e->pending.next;
+
+    list_each(n, &e->pending)
+        if (nth-- == 0)
+            return container_of(n, struct registration, pending);
+    return container_of(first, struct registration, pending);
+}
+
 /* In an order of the seed's. */
 static int collect(struct sim *s, struct epoll_file *e, struct epoll_event *out,
                    int n)
@@ -207,14 +220,9 @@ static int collect(struct sim *s, struct epoll_file *e, struct epoll_event *out,
     int count = 0;
 
     while (count < n && e->n_pending) {
-        uint64_t nth = w_sim_random(s) % e->n_pending;
-        struct list *x = e->pending.next;
-        struct registration *r;
+        struct registration *r = nth_pending(e, w_sim_random(s) % e->n_pending);
         uint32_t events;
 
-        while (nth--)
-            x = x->next;
-        r = container_of(x, struct registration, pending);
         settle(r);
         events = news(s, r);
         if (!events)
@@ -274,8 +282,10 @@ int w_sim_op_eventfd(void)
 
 static void close_file(struct sim *s, struct sim_file *f)
 {
-    while (!list_empty(&f->registrations))
-        drop(container_of(f->registrations.next, struct registration, of_file));
+    struct list *n;
+
+    while ((n = list_pop_front(&f->registrations)))
+        drop(container_of(n, struct registration, of_file));
     s->files[f->fd - SIM_FD] = NULL;
     s->n_open--;
     f->kind->close(s, f);

@@ -105,16 +105,16 @@ static long simulate(struct program *p, struct weft_sim_result *r)
 static struct topo *kept;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void keep_hwloc(void)
+static void prepare(void)
 {
+    w_sim_ops = &ops;
     if (w_topo_open(&kept, "core:1 pu:1", NULL) < 0)
         kept = NULL;
 }
 
 static void enter(struct program *p)
 {
-    (void)pthread_once(&once, keep_hwloc);
-    w_sim_ops = &ops;
+    (void)pthread_once(&once, prepare);
     w_sim_set(&p->sim.id);
     add_relaxed(&w_sims, 1);
 }

@@ -45,8 +45,9 @@ static int fd_ready(const struct weft_case *c)
 
     if (c->fd < 0)
         return -EBADF;
-    ready = sys_poll(c->fd, (events & WEFT_READ ? POLLIN | POLLRDHUP : 0) |
-                                (events & WEFT_WRITE ? POLLOUT : 0));
+    ready = sys_poll(c->fd,
+                     (short)((events & WEFT_READ ? POLLIN | POLLRDHUP : 0) |
+                             (events & WEFT_WRITE ? POLLOUT : 0)));
     if (ready <= 0)
         return ready == -EINTR ? 0 : ready;
     if (ready & POLLNVAL)

@@ -88,7 +88,7 @@ static int chunk_size(const char *s, uint64_t *size)
     uint64_t v = 0;
 
     for (;; p++) {
-        char c = *p | 0x20;
+        char c = (char)(*p | 0x20);
         int digit = *p >= '0' && *p <= '9' ? *p - '0'
                     : c >= 'a' && c <= 'f' ? c - 'a' + 10
                                            : -1;

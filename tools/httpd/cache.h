@@ -37,15 +37,15 @@ struct file {
     const char *body; /* NULL: read fd */
 };
 
-int hd_cache_open(struct cache **c, struct server *srv);
+int hd_cache_open(struct cache **out, struct server *srv);
 void hd_cache_close(struct cache *c);
 
-/* The file of path at `now` (weft_now's clock); *f is a reference. -EISDIR,
+/* The file of path at `now` (weft_now's clock); *out is a reference. -EISDIR,
  * -EACCES, -ENOENT, -EXDEV, -EMFILE, ... Blocks as open(2) and stat(2) do:
  * metadata of a tree that is being served is in the kernel's caches, and a trip
  * to the blocking pool costs more than it saves. */
 int hd_cache_get(struct cache *c, int64_t now, const char *path, size_t n,
-                 struct file **f);
+                 struct file **out);
 
 void hd_file_put(struct file *f);
 

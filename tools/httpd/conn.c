@@ -423,7 +423,7 @@ static void start(struct server *srv, weft_stream *s)
         char *colon;
 
         if (weft_stream_peer(s, c->peer, PEER_MAX) < 0)
-            strcpy(c->peer, "-");
+            memcpy(c->peer, "-", 2);
         colon = strrchr(c->peer, ':');
         if (colon && strncmp(c->peer, "unix:", 5) != 0)
             *colon = '\0';

@@ -6,7 +6,7 @@
 #include "httpd.h"
 
 /* Opens the log on a path, "-" being standard output. 0 or -errno. */
-int hd_log_open(struct log **log, const char *path);
+int hd_log_open(struct log **out, const char *path);
 
 /* Adds a line. Never waits: if the writer lags by two buffers, the line is
  * dropped and counted, and the log says so. */

@@ -235,7 +235,7 @@ static void redirect(struct session *x, const struct request *r,
     char field[3 * PATH_MAX + HD_HEAD_MAX + 32];
     char *p = mempcpy(field, "Location: /", 11);
     const char *query = memchr(r->target.p, '?', r->target.n);
-    long n = hd_path_encode(p, 3 * PATH_MAX, path->s, path->n);
+    long n = hd_path_encode(p, (size_t)3 * PATH_MAX, path->s, path->n);
 
     if (n < 0) {
         fail(x, r, n);

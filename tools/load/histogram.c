@@ -6,7 +6,7 @@ static unsigned bucket_of(int64_t ns)
     uint64_t v = ns < 0 ? 0 : (uint64_t)ns;
     unsigned shift = 0, i;
 
-    while (v >> shift >= 2 * HISTOGRAM_SUB)
+    while (v >> shift >= UINT64_C(2) * HISTOGRAM_SUB)
         shift++;
     i = shift * HISTOGRAM_SUB + (unsigned)(v >> shift);
     return i < HISTOGRAM_BUCKETS ? i : HISTOGRAM_BUCKETS - 1;
