@@ -401,10 +401,7 @@ static inline int sys_membarrier(int cmd)
 
 static inline void sys_yield(void)
 {
-    if (sim_here()) {
-        w_sim_ops->yield();
-        return;
-    }
+    SYS_SIM(yield());
     (void)sched_yield();
 }
 
@@ -422,10 +419,7 @@ static inline void sys_sleep(int64_t ns)
 {
     struct timespec ts = {ns / 1000000000, ns % 1000000000};
 
-    if (sim_here()) {
-        w_sim_ops->sleep(ns);
-        return;
-    }
+    SYS_SIM(sleep(ns));
     (void)nanosleep(&ts, NULL);
 }
 
@@ -445,10 +439,7 @@ static inline int sys_futex_wait(void *word, uint32_t seen, int64_t ns)
 
 static inline void sys_futex_wake(void *word, int n)
 {
-    if (sim_here()) {
-        w_sim_ops->futex_wake(word, n);
-        return;
-    }
+    SYS_SIM(futex_wake(word, n));
     (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
 }
 
@@ -463,20 +454,14 @@ static inline int sys_thread_create(pthread_t *t, const pthread_attr_t *a,
 
 static inline void sys_thread_join(pthread_t t)
 {
-    if (sim_here()) {
-        w_sim_ops->thread_join(t);
-        return;
-    }
+    SYS_SIM(thread_join(t));
     (void)pthread_join(t, NULL);
 }
 
 /* Of the calling thread: the name that tools show. */
 static inline void sys_thread_name(const char *name)
 {
-    if (sim_here()) {
-        w_sim_ops->thread_name(name);
-        return;
-    }
+    SYS_SIM(thread_name(name));
     (void)pthread_setname_np(pthread_self(), name);
 }
 

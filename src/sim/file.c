@@ -143,8 +143,9 @@ static struct epoll_file *epoll_file(struct sim *s, int fd)
 {
     struct sim_file *f = w_sim_file(s, fd);
 
-    return f && f->kind == &epoll_kind ? container_of(f, struct epoll_file, file)
-                                       : NULL;
+    if (!f || f->kind != &epoll_kind)
+        return NULL;
+    return container_of(f, struct epoll_file, file);
 }
 
 static struct registration *find(struct epoll_file *e, struct sim_file *f)
@@ -238,15 +239,17 @@ int w_sim_op_epoll_wait(int ep, struct epoll_event *out, int n, int64_t timeout)
 {
     struct sim *s = sim_self();
     struct epoll_file *e = epoll_file(s, ep);
-    int64_t end = timeout > 0 ? s->now + timeout : 0;
+    int64_t end = s->now + timeout, left;
     int count;
 
     if (!e)
         return -EBADF;
     w_sim_maybe_switch(s);
-    while ((count = collect(s, e, out, n)) == 0 && timeout)
-        if (!w_sim_wait(s, e, timeout < 0 ? -1 : end > s->now ? end - s->now : 0))
+    while ((count = collect(s, e, out, n)) == 0 && timeout) {
+        left = end > s->now ? end - s->now : 0;
+        if (!w_sim_wait(s, e, timeout < 0 ? -1 : left))
             return collect(s, e, out, n);
+    }
     return count;
 }
 

@@ -216,7 +216,7 @@ void w_sim_maybe_switch(struct sim *s)
 {
     s->steps++;
     s->now += sim_up_to(s, COST_POINT);
-    if (sim_one_in(s, s->preempt))
+    if (sim_one_in(s, s->opts.preempt))
         reschedule(s);
 }
 
@@ -439,10 +439,10 @@ bool w_sim_machine_open(struct sim *s)
     list_init(&s->sockets);
     list_init(&s->cuts);
     s->port = 32767;
-    s->preempt = s->opts.preempt ? s->opts.preempt
-                                 : rates[w_sim_random(s) % array_len(rates)];
-    s->delay = s->opts.delay ? s->opts.delay
-                             : (10 * WEFT_MS) >> w_sim_random(s) % 12;
+    if (!s->opts.preempt)
+        s->opts.preempt = rates[w_sim_random(s) % array_len(rates)];
+    if (!s->opts.delay)
+        s->opts.delay = (10 * WEFT_MS) >> w_sim_random(s) % 12;
     if (!s->opts.time_limit)
         s->opts.time_limit = 86400 * WEFT_SEC;
     if (!s->opts.step_limit)

@@ -55,7 +55,7 @@ struct sim_thread {
 
 struct sim {
     struct sim_seed id;
-    struct weft_sim_options opts;
+    struct weft_sim_options opts; /* with what the seed chose */
     uint64_t state[2], hash, steps;
     int64_t now;
 
@@ -73,10 +73,6 @@ struct sim {
     unsigned n_files, n_open;
     struct list sockets, cuts;
     uint16_t port; /* the last given */
-
-    int64_t delay;    /* what the seed chose */
-    unsigned preempt;
-    bool lacks_memory;
 };
 
 /* The calling thread's. */

@@ -17,8 +17,8 @@ struct cut {
 
 /* ---- addresses ------------------------------------------------------------ */
 
-bool w_sim_addr_set(union sim_addr *a, socklen_t *n, const struct sockaddr *from,
-                  socklen_t len)
+bool w_sim_addr_set(union sim_addr *a, socklen_t *n,
+                    const struct sockaddr *from, socklen_t len)
 {
     if (len > sizeof *a || len < sizeof(sa_family_t) ||
         (from->sa_family == AF_INET && len < sizeof a->v4) ||
@@ -129,7 +129,7 @@ void w_sim_cuts_close(struct sim *s)
 
 int64_t w_sim_arrival(struct sim *s, const struct sim_socket *x)
 {
-    int64_t when = s->now + 1 + sim_up_to(s, s->delay);
+    int64_t when = s->now + 1 + sim_up_to(s, s->opts.delay);
 
     if (when < x->cut)
         when = x->cut;
@@ -138,7 +138,7 @@ int64_t w_sim_arrival(struct sim *s, const struct sim_socket *x)
 
         if (when < c->until && (same_host(&c->host, &x->local) ||
                                 same_host(&c->host, &x->remote)))
-            when = c->until + sim_up_to(s, s->delay);
+            when = c->until + sim_up_to(s, s->opts.delay);
     }
     return when;
 }
@@ -504,8 +504,8 @@ ssize_t w_sim_socket_send(struct sim *s, struct sim_file *f,
                                  : w_sim_stream_send(s, x, m);
 }
 
-ssize_t w_sim_socket_receive(struct sim *s, struct sim_file *f, struct msghdr *m,
-                           int flags)
+ssize_t w_sim_socket_receive(struct sim *s, struct sim_file *f,
+                             struct msghdr *m, int flags)
 {
     struct sim_socket *x = sim_socket(f);
 

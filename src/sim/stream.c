@@ -28,7 +28,8 @@ uint32_t w_sim_stream_ready(const struct sim_socket *x)
     return r;
 }
 
-void w_sim_stream_pair(struct sim *s, struct sim_socket *a, struct sim_socket *b)
+void w_sim_stream_pair(struct sim *s, struct sim_socket *a,
+                       struct sim_socket *b)
 {
     a->peer = b;
     b->peer = a;
@@ -42,10 +43,11 @@ void w_sim_stream_pair(struct sim *s, struct sim_socket *a, struct sim_socket *b
 static void break_now(struct sim *s, struct sim_event *e)
 {
     struct sim_socket *x = container_of(e, struct sim_socket, reset);
+    struct list *n, *next;
     struct sim_segment *g;
 
     /* What has arrived can still be read. */
-    for (struct list *n = x->segments.next, *next; n != &x->segments; n = next) {
+    for (n = x->segments.next; n != &x->segments; n = next) {
         next = n->next;
         g = container_of(n, struct sim_segment, node);
         if (g->arrived)
@@ -172,7 +174,7 @@ ssize_t w_sim_stream_send(struct sim *s, struct sim_socket *x,
     }
     if (done < total) { /* the kernel was short of something for a while */
         x->starved = true;
-        w_sim_event_at(s, &x->room_again, s->now + sim_up_to(s, s->delay),
+        w_sim_event_at(s, &x->room_again, s->now + sim_up_to(s, s->opts.delay),
                      room_again);
     }
     return done ? (ssize_t)done : -ENOBUFS;

@@ -29,7 +29,6 @@ struct queue {
     uint8_t special;        /* L */
     uint8_t kind;           /* I */
     bool unbounded;         /* I */
-    bool shut;              /* L */
     void **slots;           /* I, L if unbounded */
     size_t cap;             /* as slots */
     size_t head;            /* L: the ring's oldest */
@@ -47,6 +46,11 @@ static_assert(sizeof(struct queue) <= sizeof(weft_queue), "weft_queue");
 static struct queue *Q(const weft_queue *q)
 {
     return (struct queue *)(uintptr_t)q;
+}
+
+static inline bool is_shut(const struct queue *q)
+{
+    return q->special & SHUT;
 }
 
 /* Until weft_queue_order: the items are numbers. */
@@ -225,7 +229,7 @@ static int grow(struct queue *q)
     spin_lock(&q->lock);
     if (!slots)
         return -ENOMEM;
-    if (q->cap == cap && !q->shut)
+    if (q->cap == cap && !is_shut(q))
         slots = move(q, slots, n);
     if (slots) { /* the old ones, or somebody else was quicker */
         spin_unlock(&q->lock);
@@ -270,7 +274,7 @@ static void leave(struct queue *q, struct weft_task *wake)
 
     if (list_empty(&q->getters) && list_empty(&q->putters))
         q->special &= (uint8_t)~WAITED;
-    if (unlikely(q->shut) && q->unbounded && load_relaxed(&q->len) == 0) {
+    if (unlikely(is_shut(q)) && q->unbounded && load_relaxed(&q->len) == 0) {
         over = q->slots;
         q->slots = NULL;
         q->cap = 0;
@@ -305,7 +309,7 @@ static struct weft_task *hand_over(struct queue *q, void *item)
 /* Under the lock: 0 and whom to wake, -EAGAIN if full. */
 static int put_now(struct queue *q, void *item, struct weft_task **wake)
 {
-    while (likely(!q->shut)) {
+    while (likely(!is_shut(q))) {
         int rc;
 
         if ((*wake = hand_over(q, item))) {
@@ -412,7 +416,7 @@ static struct weft_task *let_in(struct queue *q)
 static int get_now(struct queue *q, void **item, struct weft_task **wake)
 {
     if (load_relaxed(&q->len) == 0)
-        return q->shut ? -ESHUTDOWN : -EAGAIN;
+        return is_shut(q) ? -ESHUTDOWN : -EAGAIN;
     *item = take_item(q);
     *wake = let_in(q);
     return 0;
@@ -530,7 +534,7 @@ bool w_queue_enroll_get(weft_queue *qp, struct waiter *x)
     bool waits;
 
     spin_lock(&q->lock);
-    waits = load_relaxed(&q->len) == 0 && !q->shut;
+    waits = load_relaxed(&q->len) == 0 && !is_shut(q);
     if (waits)
         enroll(q, &q->getters, x);
     spin_unlock(&q->lock);
@@ -543,7 +547,7 @@ bool w_queue_enroll_put(weft_queue *qp, struct waiter *x)
     bool waits;
 
     spin_lock(&q->lock);
-    waits = load_relaxed(&q->len) == q->cap && !q->unbounded && !q->shut;
+    waits = load_relaxed(&q->len) == q->cap && !q->unbounded && !is_shut(q);
     if (waits)
         enroll(q, &q->putters, x);
     spin_unlock(&q->lock);
@@ -569,7 +573,6 @@ void weft_queue_shutdown(weft_queue *qp, int now)
 
     list_init(&claimed);
     spin_lock(&q->lock);
-    q->shut = true;
     q->special |= SHUT;
     if (now) {
         size_t dropped = load_relaxed(&q->len);

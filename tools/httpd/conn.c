@@ -349,22 +349,15 @@ static bool is_full_locked(const struct server *srv)
     return srv->nconns - srv->nrefused >= srv->set.max_conns;
 }
 
-/* Tells the oldest that has never sent anything to go, if there is no room. It
- * sees its answer and the end, and then does; one that does not is closed by
- * its time-out, or now if there are too many of them. */
+/* Tells the oldest that has never sent anything to go. It sees its answer and
+ * the end, and then does; one that does not is closed by its time-out, or now
+ * if there are too many of them. */
 static void make_room(struct server *srv)
 {
     struct conn *c = NULL;
     char text[HD_BUSY];
-    size_t n = 0;
+    size_t n = hd_busy(text);
 
-    spin_lock(&srv->lock);
-    if (is_full_locked(srv) && !list_empty(&srv->fresh))
-        n = HD_BUSY;
-    spin_unlock(&srv->lock);
-    if (!n)
-        return;
-    n = hd_busy(text);
     spin_lock(&srv->lock);
     if (!list_empty(&srv->fresh)) {
         bool hurry = srv->nrefused >= REFUSED_MAX;
@@ -389,11 +382,14 @@ static void make_room(struct server *srv)
 static bool join(struct conn *c, bool *stay)
 {
     struct server *srv = c->srv;
-
     bool refused;
 
-    make_room(srv);
     spin_lock(&srv->lock);
+    if (is_full_locked(srv) && !list_empty(&srv->fresh)) {
+        spin_unlock(&srv->lock);
+        make_room(srv);
+        spin_lock(&srv->lock);
+    }
     refused = is_full_locked(srv);
     c->refused = refused;
     *stay = srv->nrefused < REFUSED_MAX;

@@ -219,21 +219,10 @@ uint64_t mutex(uint64_t n)
     return counter;
 }
 
-long resident()
-{
-    long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-
-    if (!f || fscanf(f, "%*s %ld", &pages) != 1)
-        abort();
-    fclose(f);
-    return pages * sysconf(_SC_PAGESIZE);
-}
-
 // The memory at first, for malloc keeps what an earlier run gave back.
 uint64_t sleepers(uint64_t n)
 {
-    static long before = resident();
+    static long before = peer_resident();
     std::vector<fiber> task(n);
     std::atomic<uint64_t> woken{0};
 
@@ -242,7 +231,7 @@ uint64_t sleepers(uint64_t n)
             boost::this_fiber::sleep_for(std::chrono::seconds(1));
             woken.fetch_add(1, std::memory_order_relaxed);
         });
-    peer_bytes = (resident() - before) / static_cast<long>(n);
+    peer_bytes = (peer_resident() - before) / static_cast<long>(n);
     for (auto &t : task)
         t.join();
     return woken;

@@ -278,12 +278,6 @@ uint64_t reduce(uint64_t n)
 
 const peer_row rows[] = PEER_ROWS;
 
-#ifdef __clang__
-#define COMPILER __VERSION__
-#else
-#define COMPILER "g++ " __VERSION__
-#endif
-
 // The thread that calls is one of the pool's, so it is one with such a stack.
 template <class F> void on_large_stack(F f)
 {
@@ -307,7 +301,7 @@ int main(int argc, char **argv)
     int status;
     const peer_row *row = peer_arguments(
         argc, argv, rows,
-        "citor " CITOR_VERSION_STRING ", " COMPILER ", -O3 native off",
+        "citor " CITOR_VERSION_STRING ", " PEER_COMPILER ", -O3 native off",
         &status);
 
     if (!row)

@@ -245,41 +245,9 @@ template <class Item, class Op> uint64_t loop(uint64_t n, Item item, Op op)
                           chunk(n), op, item);
 }
 
-uint64_t for_even(uint64_t n)
-{
-    auto item = [](uint64_t i) { return loop_even(i); };
-
-    return loop(n, item, std::bit_xor<uint64_t>()) >> 1;
-}
-
-uint64_t for_skewed(uint64_t n)
-{
-    auto item = [n](uint64_t i) { return loop_skewed(i, n); };
-
-    return loop(n, item, std::bit_xor<uint64_t>()) >> 1;
-}
-
-uint64_t for_fine(uint64_t n)
-{
-    auto item = [](uint64_t i) { return loop_fine(i); };
-
-    return loop(n, item, std::bit_xor<uint64_t>()) >> 1;
-}
-
-uint64_t reduce(uint64_t n)
-{
-    auto item = [](uint64_t i) { return mix(i) >> 8; };
-
-    return loop(n, item, std::plus<uint64_t>()) << 1 >> 1;
-}
+#include "../loops.hh"
 
 const peer_row rows[] = PEER_ROWS;
-
-#ifdef __clang__
-#define COMPILER __VERSION__
-#else
-#define COMPILER "g++ " __VERSION__
-#endif
 
 } // namespace
 
@@ -288,7 +256,8 @@ int main(int argc, char **argv)
     int status;
     const peer_row *row = peer_arguments(
         argc, argv, rows,
-        "libfork " LIBFORK_PACKAGE ", " COMPILER ", -O3 native off", &status);
+        "libfork " LIBFORK_PACKAGE ", " PEER_COMPILER ", -O3 native off",
+        &status);
 
     if (!row)
         return status;

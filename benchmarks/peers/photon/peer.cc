@@ -310,21 +310,10 @@ uint64_t mutex(uint64_t n)
     return counter;
 }
 
-long resident()
-{
-    long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-
-    if (!f || fscanf(f, "%*s %ld", &pages) != 1)
-        abort();
-    fclose(f);
-    return pages * sysconf(_SC_PAGESIZE);
-}
-
 // The memory at first, for the pool keeps the stacks of an earlier run.
 uint64_t sleepers(uint64_t n)
 {
-    static long before = resident();
+    static long before = peer_resident();
     std::vector<handle> thread(n);
     uint64_t woken = 0;
     auto sleeper = [&] {
@@ -334,7 +323,7 @@ uint64_t sleepers(uint64_t n)
 
     for (handle &h : thread)
         h = go(sleeper);
-    peer_bytes = (resident() - before) / static_cast<long>(n);
+    peer_bytes = (peer_resident() - before) / static_cast<long>(n);
     for (handle h : thread)
         photon::thread_join(h);
     return woken;

@@ -8,6 +8,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
+
+/* For a C++ program's version line; clang's __VERSION__ has its name in it. */
+#ifdef __clang__
+#define PEER_COMPILER __VERSION__
+#else
+#define PEER_COMPILER "g++ " __VERSION__
+#endif
 
 struct peer_row {
     const char *name;
@@ -58,6 +66,18 @@ KERNEL void peer_print(const char *row, uint64_t n, int64_t ns, uint64_t answer)
     if (peer_bytes >= 0)
         printf(" %ld", peer_bytes);
     putchar('\n');
+}
+
+/* Bytes of memory that the process holds. */
+KERNEL long peer_resident(void)
+{
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+
+    if (!f || fscanf(f, "%*s %ld", &pages) != 1)
+        abort();
+    fclose(f);
+    return pages * sysconf(_SC_PAGESIZE);
 }
 
 KERNEL int64_t peer_clock(void)

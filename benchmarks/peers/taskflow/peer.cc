@@ -283,41 +283,9 @@ template <class Item, class Op> uint64_t loop(uint64_t n, Item item, Op op)
     return result;
 }
 
-uint64_t for_even(uint64_t n)
-{
-    auto item = [](uint64_t i) { return loop_even(i); };
-
-    return loop(n, item, std::bit_xor<uint64_t>()) >> 1;
-}
-
-uint64_t for_skewed(uint64_t n)
-{
-    auto item = [n](uint64_t i) { return loop_skewed(i, n); };
-
-    return loop(n, item, std::bit_xor<uint64_t>()) >> 1;
-}
-
-uint64_t for_fine(uint64_t n)
-{
-    auto item = [](uint64_t i) { return loop_fine(i); };
-
-    return loop(n, item, std::bit_xor<uint64_t>()) >> 1;
-}
-
-uint64_t reduce(uint64_t n)
-{
-    auto item = [](uint64_t i) { return mix(i) >> 8; };
-
-    return loop(n, item, std::plus<uint64_t>()) << 1 >> 1;
-}
+#include "../loops.hh"
 
 const peer_row rows[] = PEER_ROWS;
-
-#ifdef __clang__
-#define COMPILER __VERSION__
-#else
-#define COMPILER "g++ " __VERSION__
-#endif
 
 // uts goes deep, and who waits takes other tasks on his stack.
 void large_stacks()
@@ -338,7 +306,7 @@ int main(int argc, char **argv)
     static char version[200];
 
     snprintf(version, sizeof version,
-             "Taskflow %s, " COMPILER ", -O3 native off, " PEER_MALLOC,
+             "Taskflow %s, " PEER_COMPILER ", -O3 native off, " PEER_MALLOC,
              tf::version());
 
     const peer_row *row = peer_arguments(argc, argv, rows, version, &status);

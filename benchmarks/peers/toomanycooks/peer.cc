@@ -588,17 +588,6 @@ uint64_t timeouts_row(uint64_t n)
     return tmc::post_waitable(tmc::asio_executor(), timeouts(n)).get();
 }
 
-long resident()
-{
-    long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-
-    if (!f || fscanf(f, "%*s %ld", &pages) != 1)
-        abort();
-    fclose(f);
-    return pages * sysconf(_SC_PAGESIZE);
-}
-
 task<void> sleeper(tmc::latch &asleep, std::atomic<uint64_t> &woken)
 {
     asio::steady_timer timer(tmc::asio_executor(), std::chrono::seconds(1));
@@ -611,7 +600,7 @@ task<void> sleeper(tmc::latch &asleep, std::atomic<uint64_t> &woken)
 task<uint64_t> sleepers(uint64_t n)
 {
     // The memory at first, for malloc keeps what an earlier run gave back.
-    static long before = resident();
+    static long before = peer_resident();
     std::atomic<uint64_t> woken{0};
     tmc::latch asleep(n);
     auto group = tmc::fork_group();
@@ -619,7 +608,7 @@ task<uint64_t> sleepers(uint64_t n)
     for (uint64_t i = 0; i < n; i++)
         group.fork(sleeper(asleep, woken));
     co_await asleep;
-    peer_bytes = (resident() - before) / static_cast<long>(n);
+    peer_bytes = (peer_resident() - before) / static_cast<long>(n);
     co_await std::move(group);
     co_return woken.load();
 }
@@ -659,12 +648,6 @@ const peer_row rows[] = {
     {nullptr, nullptr},
 };
 
-#ifdef __clang__
-#define COMPILER __VERSION__
-#else
-#define COMPILER "g++ " __VERSION__
-#endif
-
 } // namespace
 
 int main(int argc, char **argv)
@@ -673,7 +656,7 @@ int main(int argc, char **argv)
     char version[200];
 
     snprintf(version, sizeof version,
-             "TooManyCooks %d.%d.%d, " COMPILER
+             "TooManyCooks %d.%d.%d, " PEER_COMPILER
              ", -O3 native off, " PEER_MALLOC,
              TMC_VERSION_MAJOR, TMC_VERSION_MINOR, TMC_VERSION_PATCH);
 
