@@ -136,19 +136,24 @@ static bool is_shared(struct forker *f)
     return f->group && f->group->n > 1;
 }
 
+static bool is_at_work(struct forker *f)
+{
+    return load_relaxed(&f->state) == FORKER_WORKS;
+}
+
 /* The first fork is handed out in any case: a thread that is on its way to
  * idleness could not ask in time if a long leaf follows. */
 static void begin_work(struct forker *f)
 {
     if (!is_shared(f))
         return;
-    store_relaxed(&f->active, 1);
+    store_relaxed(&f->state, FORKER_WORKS);
     ask(f);
 }
 
 static void end_work(struct forker *f)
 {
-    store_relaxed(&f->active, 0);
+    store_relaxed(&f->state, FORKER_LOOKS);
 }
 
 /* Of what was forked since top stood there. */
@@ -252,7 +257,7 @@ static struct weft_forked_ *steal(struct forker *victim)
         rc = forkq_steal(&victim->queue, &r);
     while (rc == FORKQ_LOST);
     /* Also for the next thief, so that something is out as a rule. */
-    if (forkq_looks_empty(&victim->queue) && load_relaxed(&victim->active))
+    if (forkq_looks_empty(&victim->queue) && is_at_work(victim))
         ask(victim);
     return rc == FORKQ_GOT ? r : NULL;
 }
@@ -296,7 +301,7 @@ static int look_around(struct forker *f)
         struct forker *v = &g->forkers[(first + i) % g->n];
         struct weft_forked_ *r;
 
-        if (v == f || !load_relaxed(&v->active))
+        if (v == f || !is_at_work(v))
             continue;
         rc = 0;
         r = steal(v);
@@ -350,7 +355,7 @@ bool w_fork_last_look(struct forker *f)
     for (unsigned i = 0; i < g->n; i++) {
         struct forker *v = &g->forkers[i];
 
-        if (v == f || !load_relaxed(&v->active))
+        if (v == f || !is_at_work(v))
             continue;
         if (!forkq_looks_empty(&v->queue))
             return true;

@@ -7,6 +7,8 @@
 
 #include "exec/forkq.h"
 
+enum forker_state { FORKER_ASLEEP, FORKER_LOOKS, FORKER_WORKS };
+
 /* A thread that can fork. W: its thread; the rest is for others too. */
 struct forker {
     struct weft_here_ here;   /* W but for bound */
@@ -17,7 +19,8 @@ struct forker {
     uint32_t random;          /* W */
     bool warm;                /* W: forked work came by of late */
     bool taken;               /* L: of the pool */
-    alignas(W_ISOLATED) _Atomic uint32_t active; /* runs work; W to write */
+    unsigned pu;              /* L: of the pool; where it is bound */
+    alignas(W_ISOLATED) _Atomic uint32_t state; /* enum; W to write */
     _Atomic(struct forker *) waits_for; /* whose end its join waits for */
     _Atomic uint32_t park;              /* futex: its join may go on */
     struct forkq queue;

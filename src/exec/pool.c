@@ -3,6 +3,8 @@
 
 #include "base/sys.h"
 
+#define STAND_BACK_NS 5000
+
 struct job {
     struct list node; /* linked: not started */
     weft_fn *fn;
@@ -37,6 +39,7 @@ struct pool {
     struct pool_thread *dead; /* L: to be joined */
     bool closing;             /* L */
     bool no_threads;          /* L: one could not be had for forked work */
+    _Atomic unsigned home;    /* L to write: where the last job came from */
     struct weft_task *closer; /* L: waits for the last thread to leave */
     uint64_t closer_epoch;    /* L */
     _Atomic uint32_t bell;    /* futex: rung once for each thread to wake */
@@ -119,6 +122,12 @@ static struct job *take_job(struct pool *p)
     return container_of(n, struct job, node);
 }
 
+/* Under the lock. */
+static void set_state(struct pool_thread *me, enum forker_state s)
+{
+    store_relaxed(&me->forker->state, s);
+}
+
 /* Under the lock. Is there a reason not to sleep (on)? */
 static bool is_called(struct pool *p)
 {
@@ -141,6 +150,7 @@ static bool wait_for_job(struct pool *p, struct pool_thread *me)
     bool seen_work;
 
     p->idle++;
+    set_state(me, FORKER_ASLEEP);
     sub_seq_cst(&p->group.searching, 1);
     count_asleep(p);
     seen_work = p->opts.forks && w_fork_last_look(me->forker);
@@ -152,13 +162,39 @@ static bool wait_for_job(struct pool *p, struct pool_thread *me)
             p->idle--;
             add_seq_cst(&p->group.searching, 1);
             count_asleep(p);
+            set_state(me, FORKER_LOOKS);
             return seen_work;
         }
         spin_unlock(&p->lock);
         (void)sys_futex_wait(&p->bell, seen, left);
         spin_lock(&p->lock);
     }
+    set_state(me, FORKER_LOOKS);
     return true;
+}
+
+/* A job has come, and me, which is awake, could take it at once. But if the
+ * thread that shares the core with the job's worker is awake, too, that one
+ * shall have it: it runs as soon as the worker parks, finds the data in its
+ * caches, and wakes the worker without an interrupt to another core. True: it
+ * has taken it. */
+static bool stand_back(struct pool *p, struct forker *me)
+{
+    unsigned home = load_relaxed(&p->home);
+    int64_t end = 0;
+
+    for (unsigned i = 0; p->places && i < p->group.n; i++) {
+        struct forker *f = &p->group.forkers[i];
+
+        if (f->pu == home && f != me && load_relaxed(&f->state) == FORKER_LOOKS)
+            end = sys_now() + STAND_BACK_NS;
+    }
+    while (end && sys_now() < end) {
+        if (!load_relaxed(&p->queued))
+            return true;
+        cpu_pause();
+    }
+    return false;
 }
 
 /* Under the lock, which it lets go of meanwhile. False: there was none. */
@@ -175,7 +211,8 @@ static bool work(struct pool *p, struct pool_thread *me)
         run_job(p, me, j);
         add_seq_cst(&p->group.searching, 1);
     } else {
-        found = w_fork_search(me->forker, &p->queued);
+        found = w_fork_search(me->forker, &p->queued) ||
+                (load_relaxed(&p->queued) && stand_back(p, me->forker));
     }
     spin_lock(&p->lock);
     return found || !list_empty(&p->jobs);
@@ -230,12 +267,15 @@ static void *thread_main(void *arg)
     set_up(me);
     spin_lock(&p->lock);
     me->forker = take_forker(p, me);
+    me->forker->pu = p->places ? p->places[me->index % p->opts.max].pu : 0;
+    set_state(me, FORKER_LOOKS);
     me->thread.cancelled = &me->forker->here.cancelled;
     do
         while (work(p, me))
             ;
     while (!p->closing && wait_for_job(p, me));
     me->forker->taken = false;
+    set_state(me, FORKER_ASLEEP);
     sub_seq_cst(&p->group.searching, 1);
     p->threads--;
     count_asleep(p);
@@ -323,6 +363,7 @@ static int submit(struct pool *p, struct job *j)
     spin_lock(&p->lock);
     list_push_back(&p->jobs, &j->node);
     add_relaxed(&p->queued, 1);
+    store_relaxed(&p->home, w_worker()->place.pu);
     wake = p->idle > 0;
     start = !wake && p->threads < p->opts.max;
     if (wake)

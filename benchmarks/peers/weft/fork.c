@@ -79,21 +79,20 @@ struct board {
     char at[16];
 };
 
-WEFT_TASK(long, queens, const struct board *, above, int, row, int, n)
+WEFT_TASK(long, queens, struct board, above, int, row, int, n)
 {
     WEFT_CHILD(queens) c[16];
-    struct board b[16];
     long sum = 0;
     int m = 0;
 
     if (row == n)
         return 1;
     for (int i = 0; i < n; i++)
-        if (queen_safe(above->at, row, i)) {
-            b[m] = *above;
-            b[m].at[row] = (char)i;
-            WEFT_FORK(queens, &c[m], &b[m], row + 1, n);
-            m++;
+        if (queen_safe(above.at, row, i)) {
+            struct board b = above;
+
+            b.at[row] = (char)i;
+            WEFT_FORK(queens, &c[m++], b, row + 1, n);
         }
     while (m > 0)
         sum += WEFT_JOIN(queens, &c[--m]);
@@ -108,7 +107,7 @@ static long run_queens(void *arg)
 
     CHECK(r->size <= (long)sizeof empty.at);
     start(r);
-    CHECK(WEFT_RUN(queens, &n, &empty, 0, (int)r->size) == 0);
+    CHECK(WEFT_RUN(queens, &n, empty, 0, (int)r->size) == 0);
     return stop(r, (uint64_t)n);
 }
 
