@@ -160,21 +160,20 @@ static int safe(const struct board *b, int n, int at)
     return 1;
 }
 
-WEFT_TASK(long, queens, const struct board *, above, int, row, int, n)
+WEFT_TASK(long, queens, struct board, above, int, row, int, n)
 {
     WEFT_CHILD(queens) c[14];
-    struct board b[14];
     long sum = 0;
     int m = 0;
 
     if (row == n)
         return 1;
     for (int i = 0; i < n; i++)
-        if (safe(above, row, i)) {
-            b[m] = *above;
-            b[m].row[row] = (signed char)i;
-            WEFT_FORK(queens, &c[m], &b[m], row + 1, n);
-            m++;
+        if (safe(&above, row, i)) {
+            struct board b = above;
+
+            b.row[row] = (signed char)i;
+            WEFT_FORK(queens, &c[m++], b, row + 1, n);
         }
     while (m > 0)
         sum += WEFT_JOIN(queens, &c[--m]);
@@ -189,7 +188,7 @@ static long run_queens(void *arg)
     int64_t start = weft_now();
     long r;
 
-    CHECK(WEFT_RUN(queens, &r, &none_placed, 0, n) == 0);
+    CHECK(WEFT_RUN(queens, &r, none_placed, 0, n) == 0);
     w->out->value = bench_ns(start, 1e6);
     CHECK(r == (n == 12 ? 14200 : 724));
     return 0;
