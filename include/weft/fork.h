@@ -16,7 +16,8 @@
  *     options.executor_stack a thread. A join runs only descendants of what it
  *     waits for, so no thread needs much more than a sequential run would.
  *   - a thread's children that are forked and not yet joined may have 16 times
- *     that: 32 bytes each, and their arguments. */
+ *     that: 32 bytes each, and their arguments.
+ *   Past either end the process dies of SIGSEGV, and says which it was. */
 #ifndef WEFT_FORK_H
 #define WEFT_FORK_H
 

@@ -352,6 +352,13 @@ static void tell_pool(struct text *t, struct place *p, const struct thread *me,
         add(t, " bytes (options.executor_stack)");
         return;
     }
+    if (me->forks_end &&
+        in_guard(info, me->forks_end + THREAD_GUARD, THREAD_GUARD)) {
+        add(t, "too many forked children that are not joined on a thread of ");
+        add(t, me->name);
+        add(t, " (options.executor_stack makes more room)");
+        return;
+    }
     add_signal(t, sig, info);
     add(t, " on a thread of ");
     add(t, me->name);

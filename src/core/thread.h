@@ -28,11 +28,12 @@ struct thread {
     const char *name;
     char *limit; /* lowest byte that may be used; NULL: not known */
     size_t bytes;
+    const char *forks_end; /* likewise, of its forked children; or NULL */
     /* Of a pool's: non-zero once the work it runs should end early. */
     const int *const *cancelled;
 };
 
-#define THREAD_GUARD ((size_t)65536) /* below limit */
+#define THREAD_GUARD ((size_t)65536) /* below limit, and from forks_end */
 
 /* NULL on threads that are not ours. */
 W_OPAQUE struct thread *w_thread(void);

@@ -21,7 +21,6 @@
  * stack ends before its room for them. But one frame may fork a million. */
 #define RECORDS ((size_t)16) /* times a thread's stack, ... */
 #define STACK ((size_t)8 << 20) /* ... which is this if nobody chose */
-#define RECORDS_GUARD ((size_t)65536)
 #define BATCH 4            /* children that one request gets, at most */
 #define SEARCH_NS 50000    /* an idle thread looks around before it sleeps */
 #define SPIN_NS 50000      /* a join does */
@@ -49,12 +48,12 @@ static void ask(struct forker *f)
 /* n parts of *size bytes, each with a guard at its end; NULL: no memory. */
 static char *map_parts(unsigned n, size_t records, size_t *size)
 {
-    size_t part = records + RECORDS_GUARD;
+    size_t part = records + THREAD_GUARD;
     char *at = sys_mmap(n * part, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
 
     for (unsigned i = 1; at && i <= n; i++)
-        if (sys_mprotect(at + i * part - RECORDS_GUARD, RECORDS_GUARD,
+        if (sys_mprotect(at + i * part - THREAD_GUARD, THREAD_GUARD,
                          PROT_NONE) < 0) {
             sys_munmap(at, n * part);
             at = NULL;
@@ -68,7 +67,7 @@ static char *map_records(unsigned n, size_t stack, size_t *size)
 {
     char *at = NULL;
 
-    stack = (stack ? stack : STACK) / RECORDS_GUARD * RECORDS_GUARD;
+    stack = (stack ? stack : STACK) / THREAD_GUARD * THREAD_GUARD;
     if (stack > SIZE_MAX / n / (2 * RECORDS))
         return NULL;
     for (size_t times = RECORDS; !at && times; times /= 4)
@@ -95,6 +94,7 @@ static int open_forker(struct forker *f)
         return -ENOMEM;
     f->room = size;
     f->here.top = f->split = f->records = at;
+    w_thread()->forks_end = at + size - THREAD_GUARD;
     store_relaxed(bound(f), (uintptr_t)at);
     return 0;
 }

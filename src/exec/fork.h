@@ -5,6 +5,7 @@
 
 #include <weft/fork.h>
 
+#include "core/thread.h"
 #include "exec/forkq.h"
 
 enum forker_state { FORKER_ASLEEP, FORKER_LOOKS, FORKER_WORKS };
@@ -50,6 +51,12 @@ void w_forker_close(struct forker *f);
  * stack has so many bytes: address space only. 0 or -ENOMEM. */
 int w_fork_group_open(struct fork_group *g, unsigned n, size_t stack);
 void w_fork_group_close(struct fork_group *g);
+
+/* Where the room of a forker of its group ends; NULL: it has none yet. */
+static inline const char *forker_end(const struct forker *f)
+{
+    return f->records ? f->records + f->group->room - THREAD_GUARD : NULL;
+}
 
 /* The calling thread's; NULL if it is no pool's. */
 struct forker *w_forker(void);

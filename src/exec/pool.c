@@ -270,6 +270,7 @@ static void *thread_main(void *arg)
     me->forker->pu = p->places ? p->places[me->index % p->opts.max].pu : 0;
     set_state(me, FORKER_LOOKS);
     me->thread.cancelled = &me->forker->here.cancelled;
+    me->thread.forks_end = forker_end(me->forker);
     do
         while (work(p, me))
             ;
