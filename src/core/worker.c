@@ -190,11 +190,16 @@ static void sim_turn(struct worker *w)
         take_turn(w);
 }
 
+/* The clock is read after 16, 32 and 64 operations: where each takes as long as
+ * those before, the end is missed by no more than the time until then. */
 void w_budget_spent(struct worker *w)
 {
+    unsigned done = BUDGET - w->budget;
+    bool look = (done & (done - 1)) == 0;
+
     if (sim_here())
         sim_turn(w);
-    else if (w->budget == 0 || out_of_turn(w, 2) || ran_long(w))
+    else if (w->budget == 0 || out_of_turn(w, 2) || (look && ran_long(w)))
         take_turn(w);
 }
 
