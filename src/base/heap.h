@@ -46,12 +46,18 @@ static inline struct heap_node *heap_meld(struct heap_node *a,
     return a;
 }
 
-static inline void heap_insert(struct heap *h, struct heap_node *n, int64_t key)
+/* n has its key and its number. */
+static inline void heap_put(struct heap *h, struct heap_node *n)
 {
     n->child = n->next = n->prev = NULL;
+    h->root = h->root ? heap_meld(h->root, n) : n;
+}
+
+static inline void heap_insert(struct heap *h, struct heap_node *n, int64_t key)
+{
     n->key = key;
     n->seq = h->seq++;
-    h->root = h->root ? heap_meld(h->root, n) : n;
+    heap_put(h, n);
 }
 
 /* Two passes: pair left to right, then meld right to left. */

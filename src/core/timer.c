@@ -3,11 +3,12 @@
 
 static void set_first(struct timers *ts)
 {
-    store_release(&ts->first, ts->heap.root ? ts->heap.root->key : INT64_MAX);
+    store_release(&ts->first, deadlines_next(&ts->all));
 }
 
 void w_timers_open(struct timers *ts)
 {
+    deadlines_init(&ts->all);
     store_relaxed(&ts->first, INT64_MAX);
 }
 
@@ -17,9 +18,10 @@ void w_timer_arm(struct timers *ts, struct timer *t, int64_t when,
     assert(!timer_armed(t));
     t->fire = fire;
     spin_lock(&ts->lock);
-    heap_insert(&ts->heap, &t->node, when);
+    deadlines_add(&ts->all, &t->node, when);
     store_release(&t->home, ts);
-    set_first(ts);
+    if (t->node.key < load_relaxed(&ts->first))
+        store_release(&ts->first, t->node.key);
     spin_unlock(&ts->lock);
 }
 
@@ -30,8 +32,9 @@ bool w_timer_disarm(struct timer *t)
     while ((ts = load_acquire(&t->home))) {
         spin_lock(&ts->lock);
         if (load_relaxed(&t->home) == ts) {
-            heap_remove(&ts->heap, &t->node);
-            set_first(ts);
+            deadlines_remove(&ts->all, &t->node);
+            if (t->node.key == load_relaxed(&ts->first))
+                set_first(ts);
             store_release(&t->home, NULL);
             spin_unlock(&ts->lock);
             return true;
@@ -48,14 +51,15 @@ unsigned w_timers_expire(struct timers *ts, struct worker *w, int64_t now,
 
     if (timers_first(ts) > now || !spin_trylock(&ts->lock))
         return 0;
-    while (n < max && ts->heap.root && ts->heap.root->key <= now) {
-        struct timer *t = container_of(ts->heap.root, struct timer, node);
+    while (n < max && deadlines_next(&ts->all) <= now) {
+        struct timer *t =
+            container_of(deadlines_first(&ts->all), struct timer, node);
         int64_t again;
 
-        heap_remove(&ts->heap, &t->node);
+        deadlines_remove(&ts->all, &t->node);
         again = t->fire(t, w, c);
         if (unlikely(again)) {
-            heap_insert(&ts->heap, &t->node, again);
+            deadlines_add(&ts->all, &t->node, again);
             continue;
         }
         store_release(&t->home, NULL); /* last touch */
