@@ -14,7 +14,7 @@
 #define EXPIRE_MIN 16u
 #define SPARE_TASKS 1024u
 #define BACKGROUND_NS (10 * WEFT_MS)
-#define SPARE_NS (100 * WEFT_MS)
+#define SPARE_NS WEFT_SEC
 
 /* ---- looking around ---------------------------------------------------- */
 
