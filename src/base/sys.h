@@ -40,6 +40,9 @@
 
 #include "base/fault.h"
 #include "base/sim.h"
+#ifdef W_TSAN
+#include "base/tsan_futex.h"
+#endif
 
 #define SYS_RET(call)                                                          \
     __extension__({                                                            \
@@ -427,14 +430,17 @@ static inline void sys_sleep(int64_t ns)
 static inline int sys_futex_wait(void *word, uint32_t seen, int64_t ns)
 {
     struct timespec ts = {ns / 1000000000, ns % 1000000000};
-    long r;
 
     SYS_MAY_FAIL(EINTR);
     SYS_SIM(futex_wait(word, seen, ns));
-    r = syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen,
+#ifdef W_TSAN
+    return tsan_futex_wait(word, seen, ns < 0 ? NULL : &ts);
+#else
+    long r = syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen,
                      ns < 0 ? NULL : &ts, NULL, 0);
 
     return r < 0 ? -errno : 0;
+#endif
 }
 
 static inline void sys_futex_wake(void *word, int n)

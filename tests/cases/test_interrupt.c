@@ -21,33 +21,16 @@ static void on_interrupt(int sig)
     atomic_fetch_add(&caught, 1);
 }
 
-static __attribute__((unused)) void *receives(void *arg)
-{
-    pthread_sigmask(SIG_UNBLOCK, arg, NULL);
-    for (int i = 0; i < 60000; i++)
-        usleep(1000);
-    return NULL;
-}
-
-/* The thread that blocks in weft_run takes the signal, as it is in programs.
- * But ThreadSanitizer runs no handler in a thread that sits in a system call
- * which it does not know: then another thread takes it. */
+/* The thread that blocks in weft_run takes the signal. */
 static void prepare(void (*action)(int))
 {
-    static sigset_t set;
+    sigset_t set;
 
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     signal(SIGINT, action);
     atomic_store(&caught, 0);
-#if defined(T_TSAN)
-    pthread_t thread;
-
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    if (pthread_create(&thread, NULL, receives, &set))
-        _exit(8);
-#endif
 }
 
 /* In a child process, which has no test to fail. */

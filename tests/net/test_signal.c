@@ -22,51 +22,6 @@ static void send(int sig)
     t_equal(kill(getpid(), sig), 0);
 }
 
-/* The thread that blocks in weft_run takes the signals, as it is in programs.
- * But ThreadSanitizer runs no handler in a thread that sits in a system call
- * which it does not know: then another thread takes them. */
-static atomic_int received;
-static pthread_t receiver;
-
-static __attribute__((unused)) void *receives(void *arg)
-{
-    pthread_sigmask(SIG_SETMASK, arg, NULL);
-    while (!atomic_load(&received))
-        usleep(1000);
-    return NULL;
-}
-
-static void receive(bool on)
-{
-#if defined(T_TSAN)
-    static sigset_t set, none;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGUSR1);
-    sigaddset(&set, SIGUSR2);
-    sigemptyset(&none);
-    pthread_sigmask(on ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
-    atomic_store(&received, !on);
-    if (on)
-        assert_int_equal(pthread_create(&receiver, NULL, receives, &none), 0);
-    else
-        pthread_join(receiver, NULL);
-#else
-    (void)on;
-    (void)receiver;
-#endif
-}
-
-static long run_task(unsigned n, weft_fn *fn, void *arg)
-{
-    long rc;
-
-    receive(true);
-    rc = t_run(n, fn, arg);
-    receive(false);
-    return rc;
-}
-
 /* A signal needs a moment to reach a thread. When this watcher, which was
  * opened last, has been told, so have the others. */
 static void send_and_settle(weft_signals *last, int sig)
@@ -116,7 +71,7 @@ static void every_waiter_is_told(void **state)
 {
     int fds = t_fds();
 
-    assert_int_equal(run_task(t_workers(state), told_one_by_one, NULL), 0);
+    assert_int_equal(t_run(t_workers(state), told_one_by_one, NULL), 0);
     assert_true(action_of(SIGUSR1) == SIG_DFL);
     assert_true(action_of(SIGUSR2) == SIG_DFL);
     assert_int_equal(t_fds(), fds);
@@ -147,7 +102,7 @@ static long cancelled(void *arg)
 
 static void a_cancelled_wait_takes_no_signal(void **state)
 {
-    assert_int_equal(run_task(t_workers(state), cancelled, NULL), 0);
+    assert_int_equal(t_run(t_workers(state), cancelled, NULL), 0);
 }
 
 /* ---- watching ----------------------------------------------------------- */
@@ -187,7 +142,7 @@ static long watches(void *arg)
 
 static void none_is_missed_between_two_calls(void **state)
 {
-    assert_int_equal(run_task(t_workers(state), watches, NULL), 0);
+    assert_int_equal(t_run(t_workers(state), watches, NULL), 0);
 }
 
 static long one_storms(void *arg)
@@ -212,7 +167,7 @@ static long one_storms(void *arg)
 
 static void a_frequent_one_does_not_hide_a_rare_one(void **state)
 {
-    assert_int_equal(run_task(t_workers(state), one_storms, NULL), 0);
+    assert_int_equal(t_run(t_workers(state), one_storms, NULL), 0);
 }
 
 static long next(void *arg)
@@ -242,7 +197,7 @@ static long two_at_once(void *arg)
 
 static void a_second_task_is_refused(void **state)
 {
-    assert_int_equal(run_task(t_workers(state), two_at_once, NULL), 0);
+    assert_int_equal(t_run(t_workers(state), two_at_once, NULL), 0);
 }
 
 struct call {
@@ -272,7 +227,6 @@ static void runtimes_do_not_take_signals_from_each_other(void **state)
     struct call c[2] = {{t_open(t_workers(state)), &n, 0}, {t_open(1), &n, 0}};
     pthread_t thread[2];
 
-    receive(true);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(pthread_create(&thread[i], NULL, call, &c[i]), 0);
         assert_int_equal(weft_runtime_call(c[i].rt, both_wait, NULL), 0);
@@ -283,7 +237,6 @@ static void runtimes_do_not_take_signals_from_each_other(void **state)
         assert_int_equal(c[i].result, SIGUSR1);
         assert_int_equal(weft_runtime_close(c[i].rt), 0);
     }
-    receive(false);
     t_verdict();
     assert_true(action_of(SIGUSR1) == SIG_DFL);
 }
@@ -319,16 +272,16 @@ static void the_former_action_comes_back(void **state)
 
     atomic_store(&caught, 0);
     signal(SIGUSR1, on_usr1);
-    assert_int_equal(run_task(n, keeps_away, NULL), 0);
+    assert_int_equal(t_run(n, keeps_away, NULL), 0);
     assert_true(action_of(SIGUSR1) == on_usr1);
     raise(SIGUSR1);
     assert_int_equal(atomic_load(&caught), 1);
 
     atomic_store(&caught, 0);
     signal(SIGUSR1, SIG_IGN);
-    assert_int_equal(run_task(n, keeps_away, NULL), 0);
+    assert_int_equal(t_run(n, keeps_away, NULL), 0);
     assert_true(action_of(SIGUSR1) == SIG_IGN);
-    assert_int_equal(run_task(n, keeps_away, &n), 0);
+    assert_int_equal(t_run(n, keeps_away, &n), 0);
     assert_true(action_of(SIGUSR1) == on_usr1);
     signal(SIGUSR1, SIG_DFL);
 }
@@ -400,7 +353,7 @@ static void faults_and_the_kernels_own_are_refused(void **state)
 {
     weft_signals *s;
 
-    assert_int_equal(run_task(t_workers(state), refused, NULL), 0);
+    assert_int_equal(t_run(t_workers(state), refused, NULL), 0);
     assert_int_equal(weft_signal_wait(usr, 2), -EPERM);
     assert_int_equal(weft_signals_open(&s, usr, 2), -EPERM);
 }
@@ -470,7 +423,7 @@ static void watchers_come_and_go_in_a_storm(void **state)
     long n = t_scale(1000);
 
     signal(SIGUSR1, SIG_IGN);
-    assert_int_equal(run_task(t_workers(state), storms, &n), 0);
+    assert_int_equal(t_run(t_workers(state), storms, &n), 0);
     assert_true(action_of(SIGUSR1) == SIG_IGN);
     signal(SIGUSR1, SIG_DFL);
 }
@@ -508,7 +461,7 @@ static void a_forked_child_has_the_former_actions(void **state)
     (void)state;
     skip(); /* it allows no fork among threads */
 #else
-    assert_int_equal(run_task(t_workers(state), forks, NULL), 0);
+    assert_int_equal(t_run(t_workers(state), forks, NULL), 0);
 #endif
 }
 
