@@ -2,6 +2,7 @@
 """What is bounded, and how those beyond a bound are told."""
 
 import gzip
+import json
 import random
 import signal
 import socket
@@ -155,27 +156,32 @@ def refused_clients_do_not_hold_up_a_stop():
 
 # ---- work --------------------------------------------------------------------
 
-def big_text():
-    """Text by its name, that does not become smaller and fills any buffer."""
-    name = "noise.txt"
+def noise(size):
+    """A text's name. It does not become smaller, and fills any buffer."""
+    name = f"noise{size}.txt"
     if name not in harness.TREE.files:
-        harness.TREE.add(name, random.Random(2).randbytes(7_000_000))
+        harness.TREE.add(name, random.Random(2).randbytes(size))
     return "/" + name
+
+
+def figure(srv, name):
+    return json.loads(ask(srv, "/.weft/stats").body)[name]
+
+
+def is_zipped(reply):
+    assert reply.status == 200, reply.status
+    assert reply["content-encoding"] == "gzip"
 
 
 @test
 def work_beyond_the_limit_gets_503():
-    noise = big_text()
-    with Server("--gzip", "1", "--gzip-max", "16M", "--max-work", "2",
-                "--stats") as srv:
-        slow = [slow_client(srv, request(noise, ZIP)) for _ in range(2)]
-        for s in slow:  # its turn has come, and lasts until it has read
-            assert s.recv(1, socket.MSG_PEEK)
+    long = noise(32_000_000)  # a second's work
+    with Server("--gzip", "9", "--gzip-max", "64M", "--max-work", "2",
+                "--executor-threads", "1", "--stats") as srv:
+        asked = [slow_client(srv, request(long, ZIP)) for _ in range(2)]
+        wait_until(lambda: figure(srv, "working") == 2)
         is_busy(ask(srv, "/text.txt", ZIP))
         is_busy(ask(srv, "/list/"))
-        # What is merely sent needs no turn.
-        assert ask(srv, "/text.txt").status == 200
-        assert ask(srv, "/text.txt", ZIP, method="HEAD").status == 200
         # What was asked for before and behind it: answered, and told.
         with srv.connect() as s:
             s.sendall(request("/hello.txt") + request("/list/") +
@@ -184,17 +190,63 @@ def work_beyond_the_limit_gets_503():
             assert reader.reply().status == 200
             is_busy(reader.reply())
             assert not reader.more()  # an orderly end, no reset
-        figures = ask(srv, "/.weft/stats").body
-        assert b'"working":2,' in figures and b'"shed":3,' in figures, figures
-        body = Reader(slow[0]).reply().body
-        assert gzip.decompress(body) == harness.TREE.files[noise[1:]]
-        slow[1].close()
-        wait_until(lambda: b'"working":0,' in ask(srv, "/.weft/stats").body)
+        # What is merely sent needs no turn.
+        assert ask(srv, "/text.txt").status == 200
+        assert ask(srv, "/text.txt", ZIP, method="HEAD").status == 200
+        assert figure(srv, "shed") == 3
+        for s in asked:
+            s.close()
+        wait_until(lambda: figure(srv, "working") == 0, 20)
         for _ in range(5):  # turns were given back
-            reply = ask(srv, "/text.txt", ZIP)
-            assert reply.status == 200 and reply["content-encoding"] == "gzip"
+            is_zipped(ask(srv, "/text.txt", ZIP))
             assert ask(srv, "/list/").status == 200
-        slow[0].close()
+        assert figure(srv, "shed") == 3
+
+
+@test
+def who_reads_slowly_holds_no_turn():
+    text = noise(7_000_000)
+    with Server("--gzip", "1", "--gzip-max", "16M", "--max-work", "1",
+                "--stats") as srv:
+        slow = []
+        for n in range(1, 4):
+            slow.append(slow_client(srv, request(text, ZIP)))
+            assert slow[-1].recv(1, socket.MSG_PEEK)  # its turn has come
+            wait_until(lambda: figure(srv, "working") == 0)
+            assert figure(srv, "held") > n * 7_000_000
+            is_zipped(ask(srv, "/text.txt", ZIP))
+            assert ask(srv, "/list/").status == 200
+        assert figure(srv, "shed") == 0
+        body = Reader(slow[0]).reply().body
+        assert gzip.decompress(body) == harness.TREE.files[text[1:]]
+        for s in slow:
+            s.close()
+        wait_until(lambda: figure(srv, "held") == 0)
+
+
+@test
+def what_slow_readers_have_not_read_is_bounded():
+    text = noise(7_000_000)
+    with Server("--gzip", "1", "--gzip-max", "16M", "--max-held", "8M",
+                "--stats") as srv:
+        slow = []
+        for _ in range(2):  # the first leaves room for one more
+            slow.append(slow_client(srv, request(text, ZIP)))
+            assert slow[-1].recv(1, socket.MSG_PEEK)
+        wait_until(lambda: figure(srv, "working") == 0)
+        is_busy(ask(srv, text, ZIP))
+        is_busy(ask(srv, "/text.txt", ZIP))
+        is_busy(ask(srv, "/list/"))
+        assert ask(srv, text).status == 200
+        assert 14_000_000 < figure(srv, "held") < 15_000_000
+        body = Reader(slow[0]).reply().body
+        assert gzip.decompress(body) == harness.TREE.files[text[1:]]
+        wait_until(lambda: figure(srv, "held") < 8 << 20)
+        is_zipped(ask(srv, "/text.txt", ZIP))
+        assert ask(srv, "/list/").status == 200
+        for s in slow:  # whoever goes without having read it lets go too
+            s.close()
+        wait_until(lambda: figure(srv, "held") == 0)
 
 
 # ---- time --------------------------------------------------------------------

@@ -137,6 +137,58 @@ def bad_requests():
 
 
 @test
+def too_long_is_told_alike_however_it_comes():
+    long_line = b"GET /" + b"a" * 600 + b" HTTP/1.1\r\nHost: x\r\n"
+    cases = [
+        (request("/" + "a" * 600), 414),
+        (long_line + b"A: " + b"b" * 600 + b"\r\n\r\n", 414),
+        (long_line + b"A: " + b"b" * 20000 + b"\r\n\r\n", 414),
+        (b"a" * 20000, 414),
+        (request("/", "A: " + "b" * 600), 431),
+        (request("/", "A: " + "b" * 20000), 431),
+        (request("/" + "a" * 480, "A: b"), 431),  # the line alone is not
+        (request("/", "A: " + "b" * 400), 200),
+    ]
+    rng = random.Random(4)
+    pieces = [lambda: 1 << 20, lambda: 1, lambda: rng.randrange(1, 40),
+              lambda: rng.choice((1, 2, 511, 512, 513)), lambda: 700]
+    with Server("--max-head", "512") as srv:
+        for data, want in cases:
+            for piece in pieces:
+                with srv.connect() as s:
+                    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    # More than is looked at need not come byte by byte.
+                    at, end = 0, min(len(data), 1500)
+                    while at < len(data):
+                        n = piece() if at < end else len(data)
+                        s.sendall(data[at:at + n])
+                        at += n
+                    reply = Reader(s).reply()
+                assert reply.status == want, (data[:40], want, reply.status)
+
+
+@test
+def an_answer_does_not_wait_for_a_later_body():
+    bodies = [
+        ("Content-Length: 6", b"abcdef"),
+        ("Transfer-Encoding: chunked", b"6\r\nabcdef\r\n0\r\n\r\n"),
+    ]
+    with Server() as srv:
+        for field, body in bodies:
+            post = request("/hello.txt", field, method="POST")
+            for n in range(len(body)):
+                with srv.connect() as s:
+                    s.sendall(request("/hello.txt") * 2 + post + body[:n])
+                    reader = Reader(s)
+                    for _ in range(2):  # else it is waited for, and fails
+                        assert reader.reply().body == \
+                            harness.TREE.files["hello.txt"]
+                    s.sendall(body[n:] + request("/1k.bin"))
+                    assert reader.reply().status == 405
+                    assert reader.reply().body == harness.TREE.files["1k.bin"]
+
+
+@test
 def truncated_requests():
     whole = request("/hello.txt", "A: b")
     with Server() as srv:

@@ -249,6 +249,52 @@ static void heads_in_pieces(void **state)
     free(x);
 }
 
+/* What is refused is told by the request alone, however much of it has come. */
+static void heads_that_are_too_long(void **state)
+{
+    enum { MAX = 128 };
+    static const struct {
+        unsigned path, value; /* bytes */
+        int rc;               /* 0: the head's length */
+    } cases[] = {
+        {MAX - 15, 0, -431}, /* the line alone is as long as allowed */
+        {MAX - 14, 0, -414},
+        {MAX * 2, 0, -414},
+        {MAX * 2, MAX, -414},
+        {10, MAX, -431},
+        {10, MAX - 41, 0}, /* the head is as long as allowed */
+        {10, MAX - 40, -431},
+        {10, MAX * 4, -431},
+    };
+    struct session *x = session();
+    struct request r;
+    char s[16 * MAX];
+
+    (void)state;
+    x->srv->set.max_head = MAX;
+    for (size_t i = 0; i < array_len(cases); i++) {
+        int n = sprintf(s, "GET /%0*d HTTP/1.1\r\nHost: x\r\nA: %0*d\r\n\r\n",
+                        (int)cases[i].path - 1, 0, (int)cases[i].value, 0);
+        int want = cases[i].rc ? cases[i].rc : n;
+
+        for (int more = 0; more < 3; more++) {
+            assert_int_equal(parse(x, &r, s), want);
+            strcat(s, heads[0]);
+        }
+        for (int part = 1; part <= n; part++) {
+            int rc;
+
+            x->pos = 0;
+            x->have = (size_t)part;
+            memcpy(x->in, s, x->have);
+            rc = hd_head_parse(x, &r);
+            assert_true(rc == want || (!rc && part < n && part < MAX));
+        }
+    }
+    x->srv->set.max_head = 8192;
+    free(x);
+}
+
 static uint64_t draw(uint64_t *seed)
 {
     *seed ^= *seed << 13;
@@ -312,6 +358,19 @@ static void check_parsed(const struct session *x, const struct request *r,
     }
 }
 
+/* Any part of it is taken for a part, or for what the whole is. */
+static void check_parts(struct session *x, size_t n, int whole, uint64_t *seed)
+{
+    struct request r;
+    size_t have = x->have;
+    int rc;
+
+    x->have = x->pos + draw(seed) % n;
+    rc = x->have > x->pos ? hd_head_parse(x, &r) : 0;
+    assert_true(rc == 0 || rc == whole);
+    x->have = have;
+}
+
 static void damaged_heads(void **state)
 {
     enum { ROUNDS = 300000 };
@@ -336,6 +395,7 @@ static void damaged_heads(void **state)
         __asan_poison_memory_region(x->out, sizeof x->out);
 #endif
         rc = hd_head_parse(x, &r);
+        check_parts(x, n, rc, &seed);
         if (rc > 0)
             check_parsed(x, &r, rc);
         else
@@ -358,6 +418,7 @@ int main(void)
         cmocka_unit_test(long_paths),      cmocka_unit_test(ranges),
         cmocka_unit_test(dates),           cmocka_unit_test(whole_heads),
         cmocka_unit_test(heads_in_pieces), cmocka_unit_test(damaged_heads),
+        cmocka_unit_test(heads_that_are_too_long),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -616,7 +616,8 @@ static void read_end(struct client *c)
 
     if (n > 0 && (c->n || !c->w->few)) /* else it is a 503 */
         wrong(c, "bytes behind the end", byte, 0);
-    if (n < 0 && !may_break(c))
+    /* Who is turned away and cannot be told so is reset. */
+    if (n < 0 && !may_break(c) && (c->n || !c->w->few))
         wrong(c, "no clean end", n, 0);
     if (may_break(c) || c->w->crowded || c->w->few)
         return;
@@ -670,7 +671,8 @@ static long client(void *arg)
         plan(c);
         rc = weft_connect(&c->s, ADDRESS);
         if (rc < 0) {
-            if (!may_break(c) && !c->w->srv.stopping)
+            if (!may_break(c) && !c->w->srv.stopping &&
+                !(c->w->few && rc == -ECONNRESET))
                 wrong(c, "no connection", rc, 0);
             continue;
         }

@@ -323,19 +323,31 @@ static void rest_refused(struct conn *c)
         end(c);
 }
 
-/* The answer fits into a socket's buffer: no wait. */
-static void turn_away(struct conn *c, bool stay)
+/* Answers 503 without a wait: nothing was sent on c before, so there is room
+ * in its socket. If the kernel takes less all the same, the connection's end
+ * will be a reset: a part of an answer must not look like one. Any thread; c
+ * must not end meanwhile. */
+static bool tell_busy(struct conn *c)
 {
     char text[HD_BUSY];
     size_t n = hd_busy(text);
-    int fd = weft_stream_fd(c->s);
+    ssize_t rc = sys_send(weft_stream_fd(c->s), text, n,
+                          MSG_NOSIGNAL | MSG_DONTWAIT);
 
+    if (rc == (ssize_t)n)
+        return true;
+    give_up(c);
+    return false;
+}
+
+static void turn_away(struct conn *c, bool stay)
+{
     if (c->srv->set.stats)
         add_relaxed(&c->srv->refused, 1);
     if (c->srv->log)
         hd_log_line(c->srv->log, c->peer, (struct text){"-", 1}, 503, 0);
-    if (sys_send(fd, text, n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ||
-        sys_shutdown(fd, SHUT_WR) < 0 || !stay) {
+    if (!tell_busy(c) ||
+        sys_shutdown(weft_stream_fd(c->s), SHUT_WR) < 0 || !stay) {
         end(c);
         return;
     }
@@ -355,13 +367,10 @@ static bool is_full_locked(const struct server *srv)
 static void make_room(struct server *srv)
 {
     struct conn *c = NULL;
-    char text[HD_BUSY];
-    size_t n = hd_busy(text);
 
     spin_lock(&srv->lock);
     if (!list_empty(&srv->fresh)) {
-        bool hurry = srv->nrefused >= REFUSED_MAX;
-        int fd;
+        bool hurry = srv->nrefused >= REFUSED_MAX, told;
 
         c = container_of(srv->fresh.next, struct conn, link);
         list_remove(&c->link);
@@ -369,9 +378,10 @@ static void make_room(struct server *srv)
         c->refused = true;
         srv->nrefused++;
         /* Before the lock is let go: then it may end. */
-        fd = weft_stream_fd(c->s);
-        (void)sys_send(fd, text, n, MSG_NOSIGNAL | MSG_DONTWAIT);
-        (void)sys_shutdown(fd, hurry ? SHUT_RDWR : SHUT_WR);
+        told = tell_busy(c);
+        (void)sys_shutdown(weft_stream_fd(c->s), !told   ? SHUT_RD
+                                                 : hurry ? SHUT_RDWR
+                                                         : SHUT_WR);
     }
     spin_unlock(&srv->lock);
     if (c && srv->set.stats)

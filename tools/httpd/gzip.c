@@ -104,6 +104,15 @@ static int compress_text(struct job *job, const char *text, size_t n)
     return rc;
 }
 
+/* The client may be slow to read it. */
+static void shrink(struct job *job)
+{
+    char *out = sys_realloc(job->out, job->n);
+
+    if (out)
+        job->out = out;
+}
+
 /* Runs on an executor's thread. Reading the file may block it; the page cache
  * has what was just asked for more often than not. */
 static long run_job(void *arg)
@@ -120,6 +129,8 @@ static long run_job(void *arg)
     }
     if (!rc)
         rc = compress_text(job, f->body ? f->body : text, n);
+    if (!rc)
+        shrink(job);
     sys_free(text);
     return rc;
 }

@@ -76,16 +76,22 @@ static enum method method_of(struct text t)
     return HD_UNKNOWN;
 }
 
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 static int version(struct cursor *c, struct request *r)
 {
     r->http10 = take(c, "1.0");
     if (r->http10 || take(c, "1.1"))
         return 0;
-    if (c->end - c->p < 4) {
+    if (c->end - c->p < 3) {
         c->cut = true;
         return 400;
     }
-    return c->p[0] >= '0' && c->p[0] <= '9' && c->p[0] != '1' && c->p[1] == '.'
+    return is_digit(c->p[0]) && c->p[0] != '1' && c->p[1] == '.' &&
+                   is_digit(c->p[2])
                ? 505
                : 400;
 }
@@ -302,7 +308,8 @@ static int interpret(struct request *r, struct seen *seen,
     return 0;
 }
 
-/* A head that is not complete: whether it can still become one. */
+/* A head that is not complete: whether it can still become one. Too long is its
+ * first line, or are its fields. */
 static int examine_part(const char *p, size_t n, size_t max)
 {
     const char *nl = memchr(p, '\n', n);
@@ -337,9 +344,13 @@ int hd_head_parse(struct session *x, struct request *r)
 {
     const struct settings *set = &x->srv->set;
     const char *p = x->in + x->pos;
-    struct cursor c = {p, x->in + x->have, false};
+    size_t n = x->have - x->pos;
+    struct cursor c = {p, p, false};
     int rc;
 
+    /* What is behind the longest head must not count: it may have come already
+     * or not. */
+    c.end += n < set->max_head ? n : set->max_head;
     memset(r, 0, sizeof *r);
     rc = request_line(&c, r);
     if (!rc) {
@@ -347,8 +358,6 @@ int hd_head_parse(struct session *x, struct request *r)
         rc = read_fields(&c, r, set->max_headers);
     }
     if (rc && c.cut)
-        return examine_part(p, x->have - x->pos, set->max_head);
-    if ((size_t)(c.p - p) > set->max_head)
-        return r->line.n ? -431 : -414;
+        return examine_part(p, (size_t)(c.end - p), set->max_head);
     return rc ? -rc : (int)(c.p - p);
 }

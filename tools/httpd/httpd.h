@@ -47,6 +47,7 @@ struct settings {
     unsigned max_headers;
     unsigned max_conns;  /* 0: by the limit of descriptors */
     unsigned max_work;   /* requests at a time that need work */
+    uint64_t max_held;   /* of its results, to begin more; 0: any */
     unsigned cache_files;
     size_t cache_bytes;
     size_t max_head;
@@ -77,6 +78,7 @@ struct server {
     unsigned room;       /* nconns at which no more are accepted, constant */
     weft_event changed;  /* nconns fell */
     _Atomic unsigned working; /* at most max_work */
+    _Atomic uint64_t held;    /* bytes of results on their way out */
 
     /* Relaxed counters, kept only with --stats. */
     _Alignas(W_ISOLATED) _Atomic uint64_t accepted;

@@ -53,18 +53,29 @@ static void fail(struct session *x, const struct request *r, long rc)
     hd_error(x, r, status, status == 503 ? HD_RETRY : "");
 }
 
-/* What has to be worked out, by threads that others wait for too, and is then
- * held in memory until the client has it, takes one of a bounded number of
- * turns: neither the queue nor the memory grows with the number of clients. A
- * file that is merely sent needs none, so that slow readers of files keep
- * nobody from anything. False: x was answered with 503. */
+static bool try_turn(struct server *srv)
+{
+    uint64_t most = srv->set.max_held;
+
+    if (most && load_relaxed(&srv->held) >= most)
+        return false;
+    if (add_relaxed(&srv->working, 1) < srv->set.max_work)
+        return true;
+    (void)sub_relaxed(&srv->working, 1);
+    return false;
+}
+
+/* What has to be worked out, by threads that others wait for too, takes one of
+ * a bounded number of turns until it is done. The result is held in memory
+ * until the client has it; with too much of that nobody's turn comes. So
+ * neither the queue nor the memory grows with the number of clients, and a few
+ * who read slowly keep nobody from anything. False: x was answered with 503. */
 static bool take_turn(struct session *x, const struct request *r)
 {
     struct server *srv = x->srv;
 
-    if (add_relaxed(&srv->working, 1) < srv->set.max_work)
+    if (try_turn(srv))
         return true;
-    (void)sub_relaxed(&srv->working, 1);
     if (srv->set.stats)
         add_relaxed(&srv->shed, 1);
     x->close = true;
@@ -75,9 +86,17 @@ static bool take_turn(struct session *x, const struct request *r)
     return false;
 }
 
-static void end_turn(struct session *x)
+/* n bytes have come of it, which are held until let_go. */
+static void end_turn(struct session *x, size_t n)
 {
+    (void)add_relaxed(&x->srv->held, n);
     (void)sub_relaxed(&x->srv->working, 1);
+}
+
+static void let_go(struct session *x, char *result, size_t n)
+{
+    sys_free(result);
+    (void)sub_relaxed(&x->srv->held, n);
 }
 
 /* Whether the entity tag is in the list, compared weakly. */
@@ -148,8 +167,8 @@ static void send_gzip(struct session *x, const struct request *r,
         hd_flush(x);
         hd_deadline(x, set->send_timeout);
         rc = hd_gzip(f, set->gzip, set->inline_gzip, &out, &n);
+        end_turn(x, n);
         if (rc < 0) {
-            end_turn(x);
             fail(x, r, rc);
             return;
         }
@@ -167,9 +186,7 @@ static void send_gzip(struct session *x, const struct request *r,
     if (n)
         hd_put(x, out, n);
     x->sent = n;
-    sys_free(out);
-    if (r->method == HD_GET)
-        end_turn(x);
+    let_go(x, out, n);
 }
 
 static void send_whole(struct session *x, const struct request *r,
@@ -261,8 +278,8 @@ static void send_listing(struct session *x, const struct request *r,
     hd_flush(x);
     hd_deadline(x, x->srv->set.send_timeout);
     rc = hd_listing(x->srv, path, &page, &n);
+    end_turn(x, n);
     if (rc < 0) {
-        end_turn(x);
         fail(x, r, rc);
         return;
     }
@@ -275,8 +292,7 @@ static void send_listing(struct session *x, const struct request *r,
         hd_put(x, page, n);
         x->sent = n;
     }
-    sys_free(page);
-    end_turn(x);
+    let_go(x, page, n);
 }
 
 /* The path and query of a target in origin form or absolute form. */

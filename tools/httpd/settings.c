@@ -35,9 +35,12 @@ static const char usage[] =
     "never\n"
     "                         sent anything (by the limit of open files: more\n"
     "                         wait)\n"
-    "  --max-work N           compressions and listings at a time, until they "
-    "are\n"
-    "                         sent; more are answered with 503 (128)\n"
+    "  --max-work N           compressions and listings at a time; more are\n"
+    "                         answered with 503 (128)\n"
+    "  --max-held BYTES       of what came of them and clients have not yet "
+    "read,\n"
+    "                         at which more are answered with 503; 0: any "
+    "(256M)\n"
     "  --header-timeout TIME  for a connection's first byte, and for a whole "
     "head\n"
     "                         from its first bytes (10)\n"
@@ -126,6 +129,7 @@ enum {
     MAX_BODY,
     MAX_CONNS,
     MAX_WORK,
+    MAX_HELD,
     HEAD_TIME,
     BODY_TIME,
     IDLE_TIME,
@@ -154,6 +158,7 @@ static const struct option options[] = {
     {"max-body", 1, NULL, MAX_BODY},
     {"max-connections", 1, NULL, MAX_CONNS},
     {"max-work", 1, NULL, MAX_WORK},
+    {"max-held", 1, NULL, MAX_HELD},
     {"header-timeout", 1, NULL, HEAD_TIME},
     {"body-timeout", 1, NULL, BODY_TIME},
     {"idle-timeout", 1, NULL, IDLE_TIME},
@@ -188,6 +193,9 @@ static bool take_limit(struct settings *set, int option, const char *name,
         break;
     case MAX_WORK:
         set->max_work = count(name, arg, 1, 1 << 30);
+        break;
+    case MAX_HELD:
+        set->max_held = size(name, arg, 0, UINT64_MAX / 2);
         break;
     case BODY_TIME:
         set->body_timeout = duration(name, arg);
@@ -290,6 +298,7 @@ void hd_settings(struct settings *set, int argc, char **argv)
         .cache_files = 4096,
         .cache_bytes = 64 << 20,
         .max_work = 128,
+        .max_held = 256 << 20,
         .head_timeout = 10 * WEFT_SEC,
         .body_timeout = 60 * WEFT_SEC,
         .idle_timeout = 60 * WEFT_SEC,

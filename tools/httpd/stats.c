@@ -43,6 +43,7 @@ static int print(char *out, size_t size, struct server *srv)
         out, size,
         "{\"connections\":%u,\"accepted\":%llu,\"requests\":%llu,"
         "\"gzipped\":%llu,\"refused\":%llu,\"shed\":%llu,\"working\":%u,"
+        "\"held\":%llu,"
         "\"threads\":%lu,\"rss_kb\":%lu,"
         "\"cpu_user_us\":%llu,\"cpu_system_us\":%llu,"
         "\"workers\":%u,\"executor_threads\":%u,\"blocking_threads\":%u,"
@@ -54,6 +55,7 @@ static int print(char *out, size_t size, struct server *srv)
         conns, U(load_relaxed(&srv->accepted)), U(load_relaxed(&srv->requests)),
         U(load_relaxed(&srv->gzipped)), U(load_relaxed(&srv->refused)),
         U(load_relaxed(&srv->shed)), load_relaxed(&srv->working),
+        U(load_relaxed(&srv->held)),
         proc_status(status, "Threads:"),
         proc_status(status, "VmRSS:"),
         U(ru.ru_utime.tv_sec) * 1000000 + U(ru.ru_utime.tv_usec),
