@@ -25,10 +25,10 @@ static void stop(struct world *w)
     int64_t begun = weft_now(), took;
     int rc = 0;
 
+    w->cut_off = begun + srv->set.grace;
     weft_task_cancel(w->acceptor);
     (void)weft_await(w->acceptor);
     weft_listener_close(srv->listener);
-    w->cut_off = begun + srv->set.grace;
     store_seq_cst(&srv->stopping, true);
     hd_conns_wake(srv);
     weft_with_timeout(srv->set.grace)

@@ -105,7 +105,7 @@ struct world {
     bool few, small; /* connections are refused; requests are */
     bool crowded;    /* connections wait for others' ends */
     weft_task *acceptor;
-    int64_t cut_off; /* when the grace is over */
+    int64_t cut_off; /* when the grace is over; 0: no stop has begun */
     unsigned wrong, answers;
 };
 
@@ -163,7 +163,7 @@ static void wrong(struct client *c, const char *what, long a, long b)
 
 static bool may_break(const struct client *c)
 {
-    return c->w->faults || load_relaxed(&c->w->srv.stopping);
+    return c->w->faults || c->w->cut_off;
 }
 
 /* ---- what is asked ------------------------------------------------------- */
@@ -671,8 +671,7 @@ static long client(void *arg)
         plan(c);
         rc = weft_connect(&c->s, ADDRESS);
         if (rc < 0) {
-            if (!may_break(c) && !c->w->srv.stopping &&
-                !(c->w->few && rc == -ECONNRESET))
+            if (!may_break(c) && !(c->w->few && rc == -ECONNRESET))
                 wrong(c, "no connection", rc, 0);
             continue;
         }
