@@ -163,8 +163,8 @@ void w_group_cancel_now(struct group *g)
 {
     struct chain c = {0, 0, 0};
 
-    store_release(&g->owner->attention, 1);
-    w_family_cancel(&g->family, &c); /* with the fence that this needs too */
+    /* With the owner's attention and the fence that this needs too. */
+    w_family_cancel(&g->family, &c);
     w_cancel_wait(g->owner, g->scope.depth, &c);
     if (c.n)
         w_submit(g->rt, c);
@@ -561,6 +561,7 @@ static void leave(struct group *g)
     g->handles = g->others = NULL;
     g->open = 0;
     w_scope_pop(&g->scope);
+    w_attention_review(g->owner);
     keep_failure(g);
 }
 

@@ -28,15 +28,27 @@
  *       pending for the next wait.
  *   I3  a waiter's node is unlinked under the object's lock before the wait's
  *       function returns, so a waker may write into a node it found there.
+ *   I4  the owner alone reads attention and makes it 0; it finds 1 there as
+ *       long as anything lasts for which a canceller raised it.
  * Ordering
  *   O1  claim cas acq_rel -> resumed task: load acquire (what the waker wrote)
  *   O2  commit cas acq_rel -> claimer: load acquire (the saved context)
  *   D1  begin: store wait PARKING; light fence; load attention, family's
  *       cancelled
  *       against
- *       canceller: store cancelled, attention; heavy fence; load wait.
+ *       canceller: store cancelled, or attention; heavy fence; load wait.
  *       Either the task sees the cancellation before it waits or the canceller
  *       sees it waiting. (base/barrier.h: the rare side pays.)
+ *   O3  canceller: store cancelled; attention or 1, acq_rel
+ *       against
+ *       owner, out of a scope: attention swap 0, acquire; load all that cancels
+ *       it still; attention or 1 if anything does.
+ *       One word decides, so this needs no fence. Once the task is shared the
+ *       word changes by read-modify-writes alone: each reads the one before it
+ *       and passes on what that one released. If the canceller's comes before
+ *       the swap, the swap acquires from it, whoever came between, and the
+ *       loads see `cancelled`. If it comes after, the 1 stays, and D1 goes on
+ *       as if the word had been 0 all along.
  * Lifetime  Records are type-stable (task.h); a stale (task, epoch) fails.
  * Wrap      43 bits of epoch: a day of nothing but waits at 1e8 a second.
  *           Groups keep 31 of them, for a token that lives nanoseconds.
@@ -45,8 +57,10 @@
  *           it follows a few frames.
  * Rejected  publishing only after the switch (Go): the object's lock is then
  *           held across a switch and each object needs its own commit.
- * Checked   tests/stress, tests/cases (each race of wake, cancel, time-out);
- *           TSan.
+ *           Plain stores to attention: one that comes after a canceller's, as
+ *           the owner's own at a time-out of 0, would hide that from the swap.
+ * Checked   tests/model/park.c, scope.c; tests/stress, tests/cases (each race
+ *           of wake, cancel, time-out); TSan.
  */
 #ifndef WEFT_CORE_PARK_H
 #define WEFT_CORE_PARK_H
@@ -136,7 +150,14 @@ void w_ready_later(struct chain *c, struct weft_task *t);
  * scopes. The cancelling flags must be set before (D1). */
 void w_cancel_wait(struct weft_task *t, unsigned depth, struct chain *c);
 
-/* Between the two by the canceller, which may mark several before. */
+/* Whoever cancels t in any way, after it said so. */
+static inline void w_attention_raise(struct weft_task *t)
+{
+    (void)or_acq_rel(&t->attention, 1); /* O3 */
+}
+
+/* Between that and w_cancel_wait by the canceller, which may mark several
+ * before. */
 static inline void w_cancel_fence(void)
 {
     fence_heavy(); /* D1 */
@@ -144,6 +165,9 @@ static inline void w_cancel_fence(void)
 
 /* 0, or what a waiting call of the running task t must return now. */
 static inline int w_cancel_error(struct weft_task *t);
+
+/* The running task t has left a scope. */
+static inline void w_attention_review(struct weft_task *t);
 
 /* While t runs on its own stack the task it awaits, or a child of the group it
  * joins (as in waits_for); a canceller of t cancels that, under no lock of t's.
@@ -157,6 +181,7 @@ W_MUST_CHECK bool w_inspect_begin(struct weft_task *t);
 void w_inspect_end(struct weft_task *t);
 
 int w_cancel_error_slow(struct weft_task *t);
+void w_attention_review_slow(struct weft_task *t);
 
 static inline int w_cancel_error(struct weft_task *t)
 {
@@ -164,6 +189,12 @@ static inline int w_cancel_error(struct weft_task *t)
                !load_acquire(&t->family->cancelled)))
         return 0;
     return w_cancel_error_slow(t);
+}
+
+static inline void w_attention_review(struct weft_task *t)
+{
+    if (unlikely(load_relaxed(&t->attention)))
+        w_attention_review_slow(t);
 }
 
 /* For a task that waits for the first time, or a worker without a stack to go

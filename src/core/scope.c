@@ -2,6 +2,7 @@
 #include "core/scope.h"
 
 #include "core/group.h"
+#include "core/park.h"
 #include "core/runtime.h"
 
 static struct scope *S(const weft_scope *s)
@@ -82,6 +83,27 @@ int w_cancel_error_slow(struct weft_task *t)
     return decide(t, &why);
 }
 
+/* Whether anything cancels t, perhaps only once it has left a shield. */
+static bool stands(struct weft_task *t)
+{
+    if (load_acquire(&t->cancelled))
+        return true;
+    for (struct scope *s = t->scope; s; s = s->parent)
+        if (load_acquire(&s->state) ||
+            (s->kind == SCOPE_GROUP &&
+             load_acquire(&container_of(s, struct group, scope)
+                               ->family.cancelled)))
+            return true;
+    return false; /* waits look at its family themselves */
+}
+
+void w_attention_review_slow(struct weft_task *t)
+{
+    (void)swap_acquire(&t->attention, 0); /* O3 */
+    if (stands(t))
+        w_attention_raise(t);
+}
+
 const char *weft_cancel_reason(void)
 {
     struct weft_task *t = w_current();
@@ -95,7 +117,7 @@ const char *weft_cancel_reason(void)
 void w_task_cancel(struct weft_task *t, struct chain *c)
 {
     store_release(&t->cancelled, 1);
-    store_release(&t->attention, 1);
+    w_attention_raise(t);
     w_cancel_fence();
     w_cancel_wait(t, 0, c);
 }
@@ -103,6 +125,8 @@ void w_task_cancel(struct weft_task *t, struct chain *c)
 void w_family_cancel(struct family *f, struct chain *c)
 {
     store_release(&f->cancelled, 1);
+    if (f->group)
+        w_attention_raise(f->group->owner);
     w_cancel_fence();
     spin_lock(&f->lock);
     if (f->tasks.next)
@@ -118,7 +142,7 @@ static int64_t expire(struct timer *timer, struct worker *w, struct chain *c)
 
     (void)w;
     (void)or_acq_rel(&s->state, SCOPE_EXPIRED);
-    store_release(&s->task->attention, 1);
+    w_attention_raise(s->task);
     w_cancel_fence();
     w_cancel_wait(s->task, s->depth, c);
     return 0;
@@ -131,8 +155,8 @@ static void set_deadline(struct scope *s, int64_t when)
     if (when == WEFT_NEVER)
         return;
     if (when <= 0) { /* passed, whatever the clock says */
-        store_relaxed(&s->state, SCOPE_EXPIRED);
-        store_release(&s->task->attention, 1);
+        (void)or_acq_rel(&s->state, SCOPE_EXPIRED);
+        w_attention_raise(s->task);
         return;
     }
     w_timer_arm(&w->timers, &s->timer, when, expire);
@@ -212,8 +236,10 @@ weft_scope *weft_shield_enter(weft_scope *sp)
 int weft_scope_leave(weft_scope *sp)
 {
     struct scope *s = S(sp);
+    struct weft_task *t = s->task;
+    uint32_t state;
 
-    if (s->kind == SCOPE_NONE || !s->task)
+    if (s->kind == SCOPE_NONE || !t)
         return 0;
     scope_run_defers(s);
     if (s->kind == SCOPE_DEADLINE)
@@ -223,12 +249,14 @@ int weft_scope_leave(weft_scope *sp)
         spin_lock(&s->lock);
         s->task = NULL;
         spin_unlock(&s->lock);
-        if (weft_scope_cancelled(sp))
-            return -ECANCELED;
     } else {
         s->task = NULL;
     }
-    return weft_scope_expired(sp) ? -ETIMEDOUT : 0;
+    w_attention_review(t); /* nobody raises it for s any more */
+    state = load_acquire(&s->state);
+    if (likely(!state))
+        return 0;
+    return state & SCOPE_CANCELLED ? -ECANCELED : -ETIMEDOUT;
 }
 
 void weft_scope_leave_(weft_scope **s)
@@ -251,7 +279,7 @@ int weft_scope_cancel(weft_scope *sp, const char *reason)
         if (!(load_relaxed(&s->state) & SCOPE_CANCELLED))
             store_relaxed(&s->reason, reason);
         (void)or_acq_rel(&s->state, SCOPE_CANCELLED);
-        store_release(&t->attention, 1);
+        w_attention_raise(t);
         w_cancel_fence();
         w_cancel_wait(t, s->depth, &c);
     }

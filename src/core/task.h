@@ -100,7 +100,7 @@ struct family {
 struct weft_task {
     _Atomic uint64_t wait;       /* A: park.h */
     _Atomic uint32_t state;      /* A */
-    _Atomic uint32_t attention;  /* A: some scope of it was cancelled */
+    _Atomic uint32_t attention;  /* A: something may cancel it (park.h) */
     weft_fn *fn;                 /* I */
     void *arg;                   /* I */
     struct family *family;       /* I */

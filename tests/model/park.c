@@ -42,7 +42,7 @@ static void setup(void)
     seen_parked = 0;
     gift = 0;
     m_name(obj, sizeof obj, "obj");
-    m_name(&scope, sizeof scope, "scope");
+    m_name(&scope, sizeof scope, "the scope");
 }
 
 /* 1: woken. 0: it was set before. Else the error. */
