@@ -4,7 +4,11 @@
  * A task is a thread of the model. Its worker is another: when the task leaves
  * its stack, the worker runs the commit, as the next stack's first code would,
  * while others may already resume the task. What is queued is checked to be off
- * its stack, visibly so to who queues it, and resumed once. */
+ * its stack, visibly so to who queues it, and resumed once.
+ *
+ * With ENV_ONE_THREAD a task's thread runs the commit too: scenarios that are
+ * not about parking itself have half as many threads, which nothing that others
+ * can see tells from the above. */
 #ifndef TESTS_MODEL_ENV_H
 #define TESTS_MODEL_ENV_H
 
@@ -12,7 +16,9 @@
 #include "core/runtime.h"
 #include "core/worker.h"
 
+#ifndef ENV_TASKS
 #define ENV_TASKS 2
+#endif
 
 static alignas(SLAB_CHUNK) struct {
     struct slab_chunk chunk;
@@ -52,7 +58,9 @@ static void env_setup(void)
         task_init(t, NULL, NULL, &env_family, "");
         store_relaxed(&t->wait, UINT64_C(1) << WAIT_EPOCH_SHIFT);
         m_name(t, sizeof *t, "task");
-        m_name(&t->wait, sizeof t->wait, i ? "task1.wait" : "task0.wait");
+        m_name(&t->wait, sizeof t->wait,
+               (const char *[]){"task0.wait", "task1.wait", "task2.wait",
+                                "task3.wait"}[i < 4 ? i : 3]);
         m_name(&t->attention, 4, "attention");
         m_name(&t->cancelled, 4, "cancelled");
         m_name(&t->state, 4, "state");
@@ -78,15 +86,21 @@ static struct weft_task *env_become(unsigned i)
     return env_task(i);
 }
 
+/* The task has left its stack. */
+static void env_commit(unsigned i)
+{
+    env[i].away = 1;
+    env[i].commit(&env[i].worker_side, env_task(i), env[i].arg);
+}
+
 /* The worker of task i, a thread of its own. */
-static void env_worker(unsigned i)
+static __attribute__((unused)) void env_worker(unsigned i)
 {
     m_daemon();
     w_thread_set(&env[i].worker_side.thread);
     for (;;) {
         m_event_wait(&env[i].leaves);
-        env[i].away = 1;
-        env[i].commit(&env[i].worker_side, env_task(i), env[i].arg);
+        env_commit(i);
     }
 }
 
@@ -106,8 +120,15 @@ void w_switch_out(w_commit_fn *commit, void *arg)
 
     env[i].commit = commit;
     env[i].arg = arg;
+#ifdef ENV_ONE_THREAD
+    w_thread_set(&env[i].worker_side.thread);
+    env_commit(i);
+    m_event_wait(&env[i].resumed);
+    w_thread_set(&env[i].task_side.thread);
+#else
     m_event_signal(&env[i].leaves);
     m_event_wait(&env[i].resumed);
+#endif
 }
 
 /* A new task: the scenario's to start. */

@@ -32,7 +32,7 @@
 #define STORES 6000
 #define PER_LOC 300
 #define GRANULES 8192 /* a power of two */
-#define ACCESSES 12
+#define ACCESSES 20
 
 struct stored {
     uint64_t value;
@@ -58,7 +58,6 @@ enum { WRITE = 1, ATOMIC = 2 };
 
 struct granule {
     uintptr_t key;
-    uint32_t run;
     uint8_t n;
     struct access a[ACCESSES];
 };
@@ -68,7 +67,8 @@ static unsigned n_used;
 static struct loc locs[LOCS];
 static unsigned n_locs;
 static struct know total;
-static struct granule granules[GRANULES];
+static struct granule granules[GRANULES / 2]; /* those of one execution */
+static unsigned n_granules;
 static uint32_t run_number;
 static struct {
     char *p;
@@ -82,6 +82,13 @@ static struct {
     uint32_t run;
     uint16_t loc;
 } loc_hash[1024];
+
+/* The same of a granule. */
+static struct {
+    uintptr_t key;
+    uint32_t run;
+    uint16_t granule;
+} granule_hash[GRANULES];
 
 /* Which threads ever came to a word, for all executions of a walk. */
 static struct {
@@ -107,14 +114,19 @@ static size_t hash(uintptr_t p)
     return (size_t)((p * UINT64_C(0x9e3779b97f4a7c15)) >> 40);
 }
 
+static inline uint16_t later(uint16_t a, uint16_t b)
+{
+    return a > b ? a : b;
+}
+
+/* In a form that compilers make vectors of: it is most of the work. */
 void know_join(struct know *to, const struct know *from)
 {
     for (unsigned i = 0; i <= THREADS; i++)
-        if (from->clock[i] > to->clock[i])
-            to->clock[i] = from->clock[i];
-    for (unsigned i = 0; i < n_locs; i++)
-        if (from->at[i] > to->at[i])
-            to->at[i] = from->at[i];
+        to->clock[i] = later(to->clock[i], from->clock[i]);
+    for (unsigned i = 0; i < n_locs; i += 8) /* zero where there is no word */
+        for (unsigned k = i; k < i + 8; k++)
+            to->at[k] = later(to->at[k], from->at[k]);
 }
 
 /* ---- words -------------------------------------------------------------- */
@@ -235,20 +247,20 @@ static struct loc *come_to(void *p, unsigned size)
 static struct granule *granule_of(uintptr_t key)
 {
     size_t h = hash(key) % GRANULES;
+    struct granule *g;
 
-    for (unsigned i = 0; i < GRANULES; i++, h = (h + 1) % GRANULES) {
-        struct granule *g = &granules[h];
-
-        if (g->run != run_number) {
-            g->run = run_number;
-            g->key = key;
-            g->n = 0;
-            return g;
-        }
-        if (g->key == key)
-            return g;
-    }
-    m_fail("too much memory is touched");
+    for (; granule_hash[h].run == run_number; h = (h + 1) % GRANULES)
+        if (granule_hash[h].key == key)
+            return &granules[granule_hash[h].granule];
+    if (n_granules == GRANULES / 2)
+        m_fail("too much memory is touched");
+    granule_hash[h].key = key;
+    granule_hash[h].run = run_number;
+    granule_hash[h].granule = (uint16_t)n_granules;
+    g = &granules[n_granules++];
+    g->key = key;
+    g->n = 0;
+    return g;
 }
 
 static bool ordered(const struct access *a)
@@ -650,11 +662,11 @@ uint32_t memory_newest32(void *p)
 void memory_reset(void)
 {
     if (++run_number == 0) {
-        memset(granules, 0, sizeof granules);
+        memset(granule_hash, 0, sizeof granule_hash);
         memset(loc_hash, 0, sizeof loc_hash);
         run_number = 1;
     }
-    n_used = n_locs = n_gone = 0;
+    n_used = n_locs = n_gone = n_granules = 0;
     arena_used = 0;
     memset(&total, 0, sizeof total);
     memset(&announced, 0, sizeof announced);

@@ -85,7 +85,7 @@ static void open_pool(unsigned max, bool forks)
         struct forker *f = &pool->group.forkers[i];
 
         m_name(&f->here.bound, 8, i ? "bound1" : "bound0");
-        m_name(&f->active, 4, i ? "active1" : "active0");
+        m_name(&f->state, 4, i ? "state1" : "state0");
         m_name(&f->queue.bottom, 8, i ? "bottom1" : "bottom0");
         m_name(&f->queue.top, 8, i ? "top1" : "top0");
     }
