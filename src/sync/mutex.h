@@ -13,8 +13,8 @@ bool w_mutex_is_held_by(const weft_mutex *m, const struct weft_task *t);
 /* Takes m, which the running task t does not hold, whatever is cancelled. */
 void w_mutex_lock_shielded(weft_mutex *m, struct weft_task *t);
 
-/* Unlocks m, which the caller holds; the first waiter has it at once: nobody
- * gets in between. */
+/* Unlocks m, which the caller holds; the first waiter has it at once. Nobody
+ * gets in between if all who hold m let go of it so. */
 void w_mutex_unlock_in_order(weft_mutex *m);
 
 #endif
