@@ -20,7 +20,7 @@ struct forker {
     uint32_t random;          /* W */
     bool warm;                /* W: forked work came by of late */
     bool taken;               /* L: of the pool */
-    unsigned pu;              /* L: of the pool; where it is bound */
+    _Atomic unsigned pu;      /* L to write: where it is bound */
     alignas(W_ISOLATED) _Atomic uint32_t state; /* enum; W to write */
     _Atomic(struct forker *) waits_for; /* whose end its join waits for */
     _Atomic uint32_t park;              /* futex: its join may go on */

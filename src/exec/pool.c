@@ -183,10 +183,13 @@ static bool stand_back(struct pool *p, struct forker *me)
     unsigned home = load_relaxed(&p->home);
     int64_t end = 0;
 
-    for (unsigned i = 0; p->places && i < p->group.n; i++) {
+    if (!p->places || load_relaxed(&me->pu) == home)
+        return false;
+    for (unsigned i = 0; i < p->group.n; i++) {
         struct forker *f = &p->group.forkers[i];
 
-        if (f->pu == home && f != me && load_relaxed(&f->state) == FORKER_LOOKS)
+        if (load_relaxed(&f->pu) == home &&
+            load_relaxed(&f->state) == FORKER_LOOKS)
             end = sys_now() + STAND_BACK_NS;
     }
     while (end && sys_now() < end) {
@@ -267,7 +270,9 @@ static void *thread_main(void *arg)
     set_up(me);
     spin_lock(&p->lock);
     me->forker = take_forker(p, me);
-    me->forker->pu = p->places ? p->places[me->index % p->opts.max].pu : 0;
+    if (p->places)
+        store_relaxed(&me->forker->pu,
+                      p->places[me->index % p->opts.max].pu);
     set_state(me, FORKER_LOOKS);
     me->thread.cancelled = &me->forker->here.cancelled;
     me->thread.forks_end = forker_end(me->forker);
