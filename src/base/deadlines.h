@@ -52,13 +52,16 @@ static inline int64_t deadlines_next(const struct deadlines *d)
     return least;
 }
 
-/* The node with the least, the one that was added first of several; there is
- * one. */
-static inline struct heap_node *deadlines_first(const struct deadlines *d)
+/* The node with the least, the one that was added first of several; NULL: none
+ * is due at `now`. */
+static inline struct heap_node *deadlines_first(const struct deadlines *d,
+                                                int64_t now)
 {
     int64_t least = deadlines_next(d);
     struct heap_node *first = NULL;
 
+    if (least > now || least == INT64_MAX)
+        return NULL;
     if (d->heap_due == least)
         first = d->heap.root;
     for (const struct lane *l = d->lanes; l < d->lanes + LANES; l++)

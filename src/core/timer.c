@@ -47,13 +47,13 @@ bool w_timer_disarm(struct timer *t)
 unsigned w_timers_expire(struct timers *ts, struct worker *w, int64_t now,
                          unsigned max, struct chain *c)
 {
+    struct heap_node *first;
     unsigned n = 0;
 
     if (timers_first(ts) > now || !spin_trylock(&ts->lock))
         return 0;
-    while (n < max && deadlines_next(&ts->all) <= now) {
-        struct timer *t =
-            container_of(deadlines_first(&ts->all), struct timer, node);
+    while (n < max && (first = deadlines_first(&ts->all, now))) {
+        struct timer *t = container_of(first, struct timer, node);
         int64_t again;
 
         deadlines_remove(&ts->all, &t->node);

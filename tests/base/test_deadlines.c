@@ -76,8 +76,12 @@ static void compare(const struct deadlines *d, int n)
     struct item *first = least();
 
     assert_true(deadlines_next(d) == (first ? first->node.key : INT64_MAX));
-    if (first)
-        assert_ptr_equal(deadlines_first(d), &first->node);
+    assert_ptr_equal(deadlines_first(d, INT64_MAX),
+                     first ? &first->node : NULL);
+    if (first) {
+        assert_ptr_equal(deadlines_first(d, first->node.key), &first->node);
+        assert_null(deadlines_first(d, first->node.key - 1));
+    }
     for (unsigned i = 0; i < LANES; i++)
         n -= check_lane(&d->lanes[i]);
     assert_int_equal(d->heap.root ? count_heap(d->heap.root) : 0, n);
@@ -121,7 +125,7 @@ static void does_as_its_model(void **state)
         }
         if (dice(4) == 0 && n > 0) {
             x = least();
-            assert_ptr_equal(deadlines_first(&d), &x->node);
+            assert_ptr_equal(deadlines_first(&d, INT64_MAX), &x->node);
             deadlines_remove(&d, &x->node);
             x->inside = false;
             n--;
@@ -132,7 +136,7 @@ static void does_as_its_model(void **state)
     while (n-- > 0) {
         struct item *x = least();
 
-        assert_ptr_equal(deadlines_first(&d), &x->node);
+        assert_ptr_equal(deadlines_first(&d, INT64_MAX), &x->node);
         deadlines_remove(&d, &x->node);
         x->inside = false;
     }
@@ -158,7 +162,7 @@ static void streams_stay_out_of_the_heap(void **state)
     for (size_t k = 0; k < 3; k++)
         for (size_t i = k; i < n; i += 3)
             if (i % 2) {
-                assert_ptr_equal(deadlines_first(&d), &nodes[i]);
+                assert_ptr_equal(deadlines_first(&d, INT64_MAX), &nodes[i]);
                 deadlines_remove(&d, &nodes[i]);
             }
     assert_true(deadlines_next(&d) == INT64_MAX);
@@ -180,11 +184,11 @@ static void strangers_give_up_their_lanes(void **state)
     for (unsigned i = 0; i < 1000; i++)
         assert_ptr_equal(stream[i].child, stream[0].child);
     for (unsigned i = 0; i < 1000; i++) {
-        assert_ptr_equal(deadlines_first(&d), &stream[i]);
+        assert_ptr_equal(deadlines_first(&d, INT64_MAX), &stream[i]);
         deadlines_remove(&d, &stream[i]);
     }
     for (unsigned i = 2 * LANES; i-- > 0;) {
-        assert_ptr_equal(deadlines_first(&d), &far[i]);
+        assert_ptr_equal(deadlines_first(&d, INT64_MAX), &far[i]);
         deadlines_remove(&d, &far[i]);
     }
 }
