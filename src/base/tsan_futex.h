@@ -9,8 +9,8 @@
  * one, go back into its futex, and never get to a handler. So the sanitizer is
  * told of the wait.
  *
- * A runtime library that has no hook for that (gcc 12) sees, in place of a wait
- * without a limit, a short sleep, which it intercepts. */
+ * A runtime library that has no hook for that (gcc 12) sees a sleep of no length,
+ * which it intercepts, now and then in a wait without a limit. */
 #ifndef WEFT_BASE_TSAN_FUTEX_H
 #define WEFT_BASE_TSAN_FUTEX_H
 
@@ -32,13 +32,15 @@ void __sanitizer_syscall_post_impl_futex(long rc, long word, long op, long val,
 static inline int tsan_futex_wait(void *word, uint32_t seen,
                                   const struct timespec *limit)
 {
-    const struct timespec moment = {0, 1000000};
+    const struct timespec none = {0, 0}, slice = {0, 50000000};
     long at = (long)(uintptr_t)word, op = FUTEX_WAIT_PRIVATE, r;
     int rc;
 
     if (!__sanitizer_syscall_pre_impl_futex && !limit) {
-        (void)nanosleep(&moment, NULL);
-        return -EINTR;
+        r = syscall(SYS_futex, word, op, seen, &slice, NULL, 0);
+        rc = r == 0 ? 0 : errno == EAGAIN ? -EAGAIN : -EINTR;
+        (void)nanosleep(&none, NULL);
+        return rc;
     }
     if (__sanitizer_syscall_pre_impl_futex)
         __sanitizer_syscall_pre_impl_futex(at, op, seen, 0, 0, 0);
