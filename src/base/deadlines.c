@@ -6,8 +6,7 @@ static void give_up(struct deadlines *d, struct lane *l)
     struct heap_node *n = l->ends.next;
 
     lane_remove(l, n);
-    heap_put(&d->heap, n);
-    d->heap_due = d->heap.root->key;
+    deadlines_to_heap(d, n);
 }
 
 struct lane *w_deadlines_lane(struct deadlines *d, int64_t key)

@@ -91,6 +91,13 @@ static inline void lane_remove(struct lane *l, struct heap_node *n)
     n->child = n->next = n->prev = NULL;
 }
 
+/* n has its key and its number. */
+static inline void deadlines_to_heap(struct deadlines *d, struct heap_node *n)
+{
+    heap_put(&d->heap, n);
+    d->heap_due = d->heap.root->key;
+}
+
 static inline bool lane_takes(const struct lane *l, int64_t key)
 {
     return l->due == INT64_MAX ||
@@ -112,12 +119,10 @@ static inline void deadlines_add(struct deadlines *d, struct heap_node *n,
     n->seq = d->heap.seq++;
     if (unlikely(!lane_takes(l, key)))
         l = w_deadlines_lane(d, key);
-    if (likely(l)) {
+    if (likely(l))
         lane_append(l, n);
-    } else {
-        heap_put(&d->heap, n);
-        d->heap_due = d->heap.root->key;
-    }
+    else
+        deadlines_to_heap(d, n);
 }
 
 static inline void deadlines_remove(struct deadlines *d, struct heap_node *n)

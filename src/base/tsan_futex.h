@@ -9,8 +9,8 @@
  * one, go back into its futex, and never get to a handler. So the sanitizer is
  * told of the wait.
  *
- * A runtime library that has no hook for that (gcc 12) sees a sleep of no length,
- * which it intercepts, now and then in a wait without a limit. */
+ * A runtime library that has no hook for that (gcc 12) sees a sleep of no
+ * length, which it intercepts, now and then in a wait without a limit. */
 #ifndef WEFT_BASE_TSAN_FUTEX_H
 #define WEFT_BASE_TSAN_FUTEX_H
 
